@@ -1,0 +1,167 @@
+"""Arrays and where they live: the only file that knows NumPy from CuPy.
+
+Everything else calls NumPy's functions (`np.exp(x)`, `np.where(...)`): a CuPy array answers them itself, through
+`__array_ufunc__` and `__array_function__`. What cannot be reached that way stands here: creating arrays on a
+device, moving them, asking where they are, random streams, and the default floating-point type.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+Array = Any  # numpy.ndarray, cupy.ndarray, or an array type that says its namespace itself
+
+_default_dtype = np.dtype(np.float32)
+
+
+def is_array(value: object) -> bool:
+    """Whether `value` is an array that a Tensor can hold as it is."""
+    return isinstance(value, np.ndarray) or _is_cupy(value) or hasattr(type(value), "__array_namespace__")
+
+
+def namespace(array: Array) -> ModuleType:
+    """The module whose functions create arrays of the same kind as `array`: numpy or cupy."""
+    if isinstance(array, np.ndarray | np.generic):
+        return np
+    if _is_cupy(array):
+        return sys.modules["cupy"]
+    module: ModuleType = array.__array_namespace__()
+    return module
+
+
+def device_of(array: Array) -> str:
+    """Where `array` lives: "cpu" or "cuda:0", "cuda:1", ..."""
+    if isinstance(array, np.ndarray | np.generic):
+        return "cpu"
+    return f"cuda:{array.device.id}" if _is_cupy(array) else str(array.device)
+
+
+def to_device(array: Array, device: str) -> Array:
+    """`array` on `device` ("cpu", "cuda" or "cuda:1"); the same array where it is there already.
+
+    Raises ValueError for a name that is no device, RuntimeError where CuPy or a GPU is missing.
+    """
+    if device == "cpu":
+        return to_numpy(array)
+    index = _cuda_index(device)
+    cupy = _cupy(device)
+    with cupy.cuda.Device(index):
+        return cupy.asarray(array)
+
+
+def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+    """`array` as a NumPy array: itself on the CPU, a copy of one on a GPU."""
+    if isinstance(array, np.ndarray):
+        return array
+    if isinstance(array, np.generic):
+        return np.asarray(array)
+    copied: np.ndarray[Any, Any] = array.get()  # CuPy's explicit transfer; implicit ones raise
+    return copied
+
+
+def asarray(data: Any, dtype: DTypeLike | None = None, device: str | None = None) -> Array:
+    """A new array from numbers, nested lists or an array.
+
+    An array keeps its own type; Python floats take the default dtype. The answer never shares memory with `data`.
+    """
+    array = data.copy() if is_array(data) else np.array(data)
+    if dtype is None and not is_array(data) and not isinstance(data, np.generic) and array.dtype == np.float64:
+        dtype = _default_dtype
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"tensor: data of type {type(data).__name__} gives no numeric array (dtype {array.dtype})")
+    if dtype is not None:
+        array = array.astype(dtype, copy=False)
+    return array if device is None else to_device(array, device)
+
+
+@lru_cache(maxsize=64)
+def _numpy_ones(n: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    return np.ones(n, dtype)
+
+
+def ones(n: int, like: Array) -> Array:
+    """A vector of n ones of the type and on the device of `like`, to be read only."""
+    if isinstance(like, np.ndarray):
+        return _numpy_ones(n, like.dtype)
+    return namespace(like).ones(n, dtype=like.dtype)
+
+
+def copy_into(target: Array, source: Array) -> None:
+    """Write the values of `source` (NumPy's or the target's kind of array) into the array `target`."""
+    if isinstance(source, np.ndarray) and not isinstance(target, np.ndarray):
+        source = namespace(target).asarray(source)
+    elif isinstance(target, np.ndarray):
+        source = to_numpy(source)
+    target[...] = source
+
+
+def get_default_dtype() -> np.dtype[Any]:
+    """The dtype of tensors made from Python floats, and of new layers: float32 unless set."""
+    return _default_dtype
+
+
+def set_default_dtype(dtype: DTypeLike) -> None:
+    """Set the dtype of tensors made from Python floats, and of new layers. It must be a floating-point type."""
+    global _default_dtype
+    new = np.dtype(dtype)
+    if new.kind != "f":
+        raise TypeError(f"set_default_dtype: expected a floating-point type, got {new}")
+    _default_dtype = new
+
+
+class _Streams(threading.local):
+    """One random stream a thread, so that threads that seed themselves don't disturb each other."""
+
+    def __init__(self) -> None:
+        self.generator = np.random.default_rng()
+
+
+_streams = _Streams()
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Restart this thread's random stream (initial weights, dropout) from `seed`, and return it.
+
+    The stream is NumPy's on every device, so a seed gives the same initial weights on a CPU and on a GPU.
+    """
+    _streams.generator = np.random.default_rng(seed)
+    return _streams.generator
+
+
+def default_generator() -> np.random.Generator:
+    """This thread's random stream, seeded by `manual_seed`, from the system's entropy otherwise."""
+    return _streams.generator
+
+
+def _is_cupy(value: object) -> bool:
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(value, cupy.ndarray)
+
+
+def _cuda_index(device: str) -> int:
+    kind, _, index = device.partition(":") if isinstance(device, str) else ("", "", "")
+    if kind != "cuda" or not (index.isdigit() or device == "cuda"):
+        raise ValueError(f'device must be "cpu", "cuda" or "cuda:<index>", got {device!r}')
+    return int(index or 0)
+
+
+def _cupy(device: str) -> Any:
+    try:
+        import cupy
+    except ImportError as error:
+        raise RuntimeError(
+            f"device {device!r} needs CuPy, which is not installed: "
+            "pip install 'minigrad[cuda12]' or 'minigrad[cuda13]', as your CUDA driver is"
+        ) from error
+    try:
+        cupy.arange(3).sum()  # a real kernel: an import alone proves neither driver nor matching version
+    except Exception as error:
+        raise RuntimeError(f"device {device!r}: CuPy {cupy.__version__} is installed but ran no kernel: {error}") from error
+    return cupy

@@ -1,0 +1,401 @@
+"""The tape: how operations are recorded, and how gradients walk back over them.
+
+An operation is a function of raw arrays and, for each differentiable input, one rule: a function of the incoming
+gradient `g` and of whatever it names from
+
+    ans                the operation's answer
+    <parameter>        an input or option of the operation
+    <parameter>_shape  only its shape: the array itself is not kept
+    residual           what the operation returns beside its answer, when declared
+
+What a rule names is what the tape keeps, and nothing else. Rules are written with operators and with operations,
+which work on raw arrays and on Tensors alike. An ordinary backward hands them raw arrays and runs at NumPy's
+speed; with `create_graph` they get Tensors, so that the backward is itself recorded and any order of derivative
+works with no second rule.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import linecache
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from heapq import heapify, heappop, heappush
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from minigrad.backend import Array, device_of, is_array, namespace
+
+Rule = Callable[..., Any]
+tick = itertools.count(1).__next__
+"""The tape's clock: every recorded operation and every write to a tensor takes the next number."""
+
+
+class RemovableHandle:
+    """What registering a hook returns: `remove()` takes the hook out again, as does leaving a `with` block."""
+
+    def __init__(self, hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> None:
+        self._hooks, self._key = hooks, tick()
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        """Take the hook out; doing so twice is no error."""
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+class _Clock:
+    """When tensors were last written in place: any, and, for writes through a Tensor, which array."""
+
+    written = 0
+    arrays: ClassVar[dict[int, tuple[int, Any]]] = {}
+
+
+clock = _Clock()
+
+
+class Variable:
+    """What the tape knows of a tensor. `minigrad.tensor` makes it the class that people use."""
+
+    __slots__ = ("__weakref__", "_grad", "_requires_grad", "data", "hooks", "node", "written")
+
+    Answer: ClassVar[type[Any]]  # the class of an operation's answer: Tensor
+
+    def __init__(self, data: Array, node: Node | None = None, requires_grad: bool = False) -> None:
+        self.data = data
+        self.node = node
+        self._requires_grad = requires_grad
+        self._grad: Any = None
+        self.hooks: dict[int, Callable[[Any], Any]] | None = None
+        self.written = 0
+
+    def mark_written(self) -> None:
+        """Note that this leaf's array was written in place: a backward that needs the old values raises."""
+        clock.written = self.written = tick()
+
+
+class Node:
+    """One recorded operation: the way from the gradient of its answer to those of its inputs.
+
+    parents: for each rule, the node of its input (a leaf is its own), or None where no gradient is wanted.
+    kept: for each rule, the raw values that it names; behind them what `residual` is computed from, if there is one.
+    fits: for each rule, the shape and type that a gradient must be brought to; None where no input needs it.
+    """
+
+    __slots__ = ("fits", "hooks", "kept", "operation", "order", "parents")
+
+    def __init__(self, operation: Operation, parents: Any, kept: Any, fits: Any) -> None:
+        self.order = tick()
+        self.operation = operation
+        self.parents = parents
+        self.kept = kept
+        self.fits = fits
+        self.hooks: dict[int, Callable[[Any], Any]] | None = None
+
+    def release(self) -> None:
+        """Drop what was kept: memory goes back as the walk goes, by reference counting alone."""
+        self.parents = self.kept = None
+
+
+class _GradMode(threading.local):
+    enabled = True
+
+
+grad_mode = _GradMode()
+
+
+@contextmanager
+def set_grad_enabled(enabled: bool) -> Iterator[None]:
+    """Record operations in this thread, or don't, for the length of a `with` block."""
+    before = grad_mode.enabled
+    grad_mode.enabled = enabled
+    try:
+        yield
+    finally:
+        grad_mode.enabled = before
+
+
+def no_grad() -> Any:
+    """Record nothing in this thread inside `with no_grad():` (also a decorator)."""
+    return set_grad_enabled(False)
+
+
+def enable_grad() -> Any:
+    """Record again inside a `no_grad` block (also a decorator)."""
+    return set_grad_enabled(True)
+
+
+class Operation:
+    """The table entry of an operation: its forward function, and its rules with what each of them names."""
+
+    def __init__(
+        self, forward: Callable[..., Any], rules: Sequence[Rule | None], broadcasts: bool, residual: Rule | None
+    ) -> None:
+        self.name = forward.__name__
+        self.forward = forward
+        self.parameters = tuple(inspect.signature(forward).parameters)
+        self.inputs = self.parameters[: len(rules)]
+        self.rules = rules
+        self.names = [tuple(inspect.signature(rule).parameters)[1:] if rule else () for rule in rules]
+        self.broadcasts = broadcasts
+        self.residual = residual
+        self.residual_names = tuple(inspect.signature(residual).parameters) if residual else ()
+
+    def compiled(self) -> Callable[..., Any]:
+        """The function that people call: it unwraps Tensors, calls `forward`, and records a node where one is wanted.
+
+        Its text is generated, one straight line for this operation's parameters: loops over arguments and names
+        would cost more than most operations on small arrays do.
+        """
+        text = self.source()
+        filename = f"<operation {self.name}>"
+        linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+        scope = {
+            "Node": Node, "Variable": Variable, "asarray": np.asarray, "explained": explained,
+            "forward": self.forward, "generic": np.generic, "grad_mode": grad_mode, "operation": self,
+        }  # fmt: skip
+        exec(compile(text, filename, "exec"), scope)
+        function: Callable[..., Any] = functools.wraps(self.forward)(scope[self.name])
+        del function.__wrapped__  # type: ignore[attr-defined]
+        function.operation = self  # type: ignore[attr-defined]
+        return function
+
+    def source(self) -> str:
+        """The text of the compiled function. A parameter `x` is the argument as passed, `x_` its raw array."""
+        signature = inspect.signature(self.forward)
+        plain = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+        arguments = ", ".join(str(p) for p in plain)
+        raw = ", ".join(f"{p}_" for p in self.parameters)
+        bits = {name: 1 << i for i, (name, rule) in enumerate(zip(self.inputs, self.rules, strict=True)) if rule}
+        lines = [f"def {self.name}({arguments}):", "    wanted = tensors = 0"]
+        for p in self.parameters:
+            lines += [f"    {p}_ = {p}", f"    if isinstance({p}, Variable):", f"        {p}_ = {p}.data", "        tensors = 1"]
+            if p in bits:
+                lines += [f"        if {p}._requires_grad:", f"            wanted |= {bits[p]}"]
+        lines += [
+            "    try:",
+            f"        ans{', residual' if self.residual else ''} = forward({raw})",
+            "    except Exception as error:",
+            f"        raise explained(operation, ({', '.join(self.parameters)},), error) from error",
+            "    if not tensors:",
+            "        return ans",
+            "    if isinstance(ans, generic):",
+            "        ans = asarray(ans)",
+        ]
+        if bits:
+            lines += [
+                "    if wanted and grad_mode.enabled:",
+                *self._recording(bits),
+                "        return Variable.Answer(ans, node, True)",
+            ]
+        return "\n".join([*lines, "    return Variable.Answer(ans)"]) + "\n"
+
+    def _recording(self, bits: dict[str, int]) -> list[str]:
+        def each(entries: Iterable[str]) -> str:
+            guarded = (
+                f"({entry} if wanted & {bits[p]} else None)" if p in bits and len(bits) > 1 else entry if p in bits else "None"
+                for p, entry in zip(self.inputs, entries, strict=True)
+            )
+            return f"({', '.join(guarded)},)"
+
+        def raw(name: str) -> str:
+            return f"{name}_" if name in self.parameters else name.replace("_shape", "_.shape")
+
+        def values(names: Iterable[str]) -> str:
+            return "(" + "".join(f"{raw(name)}, " for name in names) + ")"
+
+        kept = each(values(names) for names in self.names)
+        if self.residual:
+            kept = f"(*{kept}, {values(self.residual_names)})"
+        lines = ["        fits = None"]
+        if len(self.rules) > 1:  # one input alone has the type of the answer
+            misfit = [
+                f"wanted & {bit} and ({p}_.dtype is not dtype" + (f" or {p}_.shape != ans.shape)" if self.broadcasts else ")")
+                for p, bit in bits.items()
+            ]
+            fits = each(f"({p}_.shape, {p}_.dtype)" for p in self.inputs)
+            lines += ["        dtype = ans.dtype", f"        if {' or '.join(misfit)}:", f"            fits = {fits}"]
+        parents = each(f"{p}.node or {p}" for p in self.inputs)
+        return [*lines, f"        node = Node(operation, {parents}, {kept}, fits)"]
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def differentiable(
+    *rules: Rule | None, broadcasts: bool = False, residual: Rule | None = None
+) -> Callable[[F], Callable[..., Any]]:
+    """Make a function of raw arrays an operation, with one rule for each of its first parameters.
+
+    A rule of None stands for a parameter that has no derivative, such as a condition.
+
+    broadcasts: the inputs are broadcast against each other, so their gradients are summed back to their shapes.
+    residual: the function returns (answer, residual), an intermediate too costly to compute again in the rules;
+        this is how a recorded backward computes it from the Tensors of the parameters that it names.
+    """
+    return lambda forward: Operation(forward, rules, broadcasts, residual).compiled()
+
+
+def walk(
+    gradients: dict[Any, Any],
+    create_graph: bool = False,
+    retain_graph: bool = False,
+    wanted: frozenset[Node | Variable] | None = None,
+) -> set[Any]:
+    """Send `gradients` (by node or leaf) back to the leaves, or to `wanted`, in place.
+
+    The latest node comes first: a node is recorded after all that it depends on, so once it is the latest one
+    waiting, its gradient is complete. Gradients are raw arrays, or Tensors with `create_graph`.
+
+    Returns those leaves whose gradient is borrowed: its memory may be shared with another.
+    """
+    found: dict[Node | Variable, Any] = {}
+    borrowed = set(gradients)
+    waiting = [(-owner.order, owner) for owner in gradients if isinstance(owner, Node)]
+    heapify(waiting)
+    needed = None if wanted is None else _on_the_way([node for _, node in waiting], wanted)
+    while waiting:
+        node = heappop(waiting)[1]
+        g = gradients.pop(node)
+        if node.hooks:
+            g = run_hooks(node.hooks, g)
+        if wanted is not None:
+            if node in wanted:
+                found[node] = g
+            if needed is not None and node not in needed:
+                continue
+        parents = node.parents
+        if parents is None:
+            raise RuntimeError(
+                f"backward: the graph behind {node.operation.name} was freed by an earlier backward; "
+                "pass retain_graph=True to that one to go through it again"
+            )
+        if clock.written > node.order:
+            check_unwritten(node)
+        rules = node.operation.rules
+        kept = node.kept
+        fits = node.fits
+        i = 0
+        for parent in parents:
+            if parent is not None and (needed is None or parent in needed):
+                gradient = rules[i](g, *(recorded_values(node, i) if create_graph else kept[i]))
+                if fits is not None:
+                    gradient = fitted(gradient, *fits[i])
+                if parent in gradients:
+                    gradients[parent] = gradients[parent] + gradient
+                    borrowed.discard(parent)
+                else:
+                    gradients[parent] = gradient
+                    if parent.__class__ is Node:
+                        heappush(waiting, (-parent.order, parent))
+                    elif gradient is g or create_graph or gradient.base is not None:
+                        borrowed.add(parent)
+            i += 1
+        if not retain_graph:
+            node.release()
+    gradients.update(found)
+    return borrowed
+
+
+def _on_the_way(stack: list[Node], wanted: frozenset[Node | Variable]) -> set[Node | Variable]:
+    """Whatever lies between the nodes of `stack` and `wanted`: other branches need no gradient."""
+    nodes: dict[Node, None] = {}
+    while stack:
+        node = stack.pop()
+        if node not in nodes:
+            nodes[node] = None
+            stack += [p for p in node.parents or () if isinstance(p, Node)]
+    needed: set[Node | Variable] = set(wanted)
+    for node in sorted(nodes, key=lambda node: node.order):
+        if any(parent in needed for parent in node.parents or ()):
+            needed.add(node)
+    return needed
+
+
+def recorded_values(node: Node, i: int) -> list[Any]:
+    """What rule `i` gets in a recorded backward: Tensors on the tape in place of raw arrays."""
+    operation = node.operation
+
+    def recorded(name: str, raw: Any) -> Any:
+        if name == "ans":
+            return Variable.Answer(raw, node, True)
+        if name == "residual":
+            return operation.residual(*map(recorded, operation.residual_names, node.kept[-1]))  # type: ignore[misc]
+        parent = node.parents[operation.inputs.index(name)] if name in operation.inputs else None
+        return Variable.Answer(raw, parent, True) if isinstance(parent, Node) else raw if parent is None else parent
+
+    return list(map(recorded, operation.names[i], node.kept[i]))
+
+
+def check_unwritten(node: Node) -> None:
+    """Raise RuntimeError where a value that a rule needs was written in place after it was used."""
+    operation = node.operation
+    for names, values, parent in zip(operation.names, node.kept, node.parents, strict=False):
+        if parent is None:
+            continue
+        for name, value in zip(names, values, strict=True):
+            leaf = node.parents[operation.inputs.index(name)] if name in operation.inputs else None
+            stamps = [leaf.written] if isinstance(leaf, Variable) else []
+            stamps += [clock.arrays[id(a)][0] for a in (value, getattr(value, "base", None)) if id(a) in clock.arrays]
+            if max(stamps, default=0) > node.order:
+                what = "the answer" if name == "ans" else name
+                raise RuntimeError(
+                    f"backward: {what} of {operation.name}, of shape {value.shape}, was written in place after it "
+                    "was used; its gradient needs the value that it had"
+                )
+
+
+def note_written(array: Array) -> None:
+    """Note a write to an array that any tensor may hold: `mark_written` is the cheaper way for a leaf's own."""
+    clock.written = tick()
+    for part in (array, array.base):
+        if part is not None and is_array(part):
+            key = id(part)
+            clock.arrays[key] = clock.written, weakref.ref(part, lambda _, key=key: clock.arrays.pop(key, None))
+
+
+def fitted(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """`g` summed over the axes along which an input was broadcast, in that input's type."""
+    if g.shape != shape:
+        extra = len(g.shape) - len(shape)
+        axes = (*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1))
+        g = g.sum(axis=axes, keepdims=True)
+        if g.shape != shape:
+            g = g.reshape(shape)
+    return g if g.dtype == dtype else g.astype(dtype)
+
+
+def run_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:
+    """Let each hook see a gradient as a Tensor, and replace it where the hook returns one."""
+    raw = not isinstance(g, Variable)
+    tensor = Variable.Answer(np.asarray(g) if isinstance(g, np.generic) else g) if raw else g
+    for hook in tuple(hooks.values()):
+        answer = hook(tensor)
+        if answer is not None:
+            tensor = answer
+    return tensor.data if raw else tensor
+
+
+def described(value: Any) -> str:
+    """An argument as an error message shows it."""
+    data = value.data if isinstance(value, Variable) else value
+    if is_array(data):
+        return f"shape {data.shape} {data.dtype} on {device_of(data)}"
+    return repr(data) if isinstance(data, int | float | complex | str | tuple | None) else f"a {type(data).__name__}"
+
+
+def explained(operation: Operation, args: Sequence[Any], error: Exception) -> Exception:
+    """`error` as one of four types, naming the operation and what each of its arguments was."""
+    kind = next((k for k in (IndexError, TypeError, ValueError) if isinstance(error, k)), RuntimeError)
+    shown = ", ".join(f"{name}: {described(value)}" for name, value in zip(operation.parameters, args, strict=False))
+    return kind(f"{operation.name}: {error} ({shown})")

@@ -1,0 +1,64 @@
+"""Linear layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minigrad import Tensor, backend
+from minigrad.ops import linear
+from nn import init
+from nn.module import Module
+from nn.parameter import Parameter
+
+
+class Linear(Module):
+    """y = x · Wᵀ + b: x (..., in_features), W (out_features, in_features), b (out_features,), y (..., out_features).
+
+    W and b start uniform in ±1/√in_features, from the random stream that `minigrad.manual_seed` seeds.
+
+    in_features, out_features: positive integers.
+    bias: False leaves b out.
+    dtype, device: of the parameters; the default dtype and the CPU.
+
+    Raises ValueError for sizes that are not positive integers.
+    """
+
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        dtype: DTypeLike | None = None,
+        device: str = "cpu",
+    ) -> None:
+        for name, value in (("in_features", in_features), ("out_features", out_features)):
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"Linear: {name} must be a positive integer, got {value!r}")
+        self.in_features, self.out_features = int(in_features), int(out_features)
+        dtype = dtype or backend.get_default_dtype()
+        self.weight = Parameter(backend.to_device(np.empty((out_features, in_features), dtype), device))
+        self.bias = Parameter(backend.to_device(np.empty(out_features, dtype), device)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        bound = 1 / math.sqrt(self.in_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Any) -> Tensor:
+        """x · Wᵀ + b."""
+        answer: Tensor = linear(x, self.weight, self.bias)
+        return answer
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

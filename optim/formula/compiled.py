@@ -1,0 +1,49 @@
+"""The plan as one loop over elements, compiled by Numba: the default where Numba is installed.
+
+Serial and without fast-math: a parallel loop right after a matrix product waits for the product's threads to go to
+sleep, and fast-math would change bits. `range(p.size)` and one array of constants are what LLVM vectorizes best.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from optim.formula.plan import Plan
+from optim.formula.vocabulary import VOCABULARY
+
+
+def available() -> bool:
+    """Whether Numba is installed."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def source(plan: Plan) -> str:
+    """The text of the loop: load, compute, store; one element at a time."""
+    values = {a: f"{a}_" for a in plan.arrays}
+    lines = [f"def {plan.name}({', '.join(plan.arrays)}, constants):"]
+    lines += [f"    {c} = constants[{i}]" for i, c in enumerate(plan.expressions)]
+    lines += [f"    for i in range({plan.arrays[0]}.size):"]
+    read = {a for step in plan.steps for a in step.arguments} | set(plan.outputs.values())
+    lines += [f"        {a}_ = {a}[i]" for a in plan.arrays if a in read]
+    for step in plan.steps:
+        arguments = [values.get(a, a) for a in step.arguments]
+        lines.append(f"        {step.out} = {VOCABULARY[step.word].python.format(*arguments)}")
+    lines += [f"        {array}[i] = {values.get(value, value)}" for array, value in plan.outputs.items()]
+    return "\n".join(lines) + "\n"
+
+
+def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
+    """A function of the plan's arrays (flat, C-contiguous, of one type) and its constants in an array of that type."""
+    import numba
+
+    scope: dict[str, Any] = {"sqrt": np.sqrt if dtype != np.float64 else math.sqrt, "abs": abs}
+    exec(source(plan), scope)
+    array = numba.types.Array(numba.from_dtype(np.dtype(dtype)), 1, "C")
+    signature = numba.void(*[array] * (len(plan.arrays) + 1))
+    kernel: Callable[..., None] = numba.njit([signature], error_model="numpy", nogil=True)(scope[plan.name])
+    return kernel

@@ -1,0 +1,83 @@
+"""Which execution of a formula runs: the fastest that the arrays and the installed packages allow, unless chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from optim.formula import blocked, compiled
+from optim.formula.plan import Plan
+from optim.formula.source import Formula
+
+EXECUTIONS = ("eager", "blocked", "numba")
+_chosen: ContextVar[str | None] = ContextVar("execution", default=None)
+_numba = compiled.available()
+
+
+@contextmanager
+def execution(name: str) -> Iterator[None]:
+    """Run every optimizer step in the block in one execution.
+
+    "eager": the formula as it is written, on arrays: slow, for reading along in a debugger.
+    "blocked": generated NumPy calls on blocks, without temporaries.
+    "numba": a generated loop, compiled; needs Numba.
+
+    All give the same bits. Without it, the fastest that is possible runs. Raises ValueError for another name,
+    RuntimeError where Numba is not installed.
+    """
+    if name not in EXECUTIONS:
+        raise ValueError(f"execution: expected one of {', '.join(EXECUTIONS)}, got {name!r}")
+    if name == "numba" and not _numba:
+        raise RuntimeError('execution: "numba" needs Numba, which is not installed: pip install "minigrad[jit]"')
+    token = _chosen.set(name)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def chosen_execution() -> str | None:
+    """The execution chosen by `with execution(...)`, or None."""
+    return _chosen.get()
+
+
+Run = Callable[..., None]
+"""Takes a plan's arrays, flat, and prepared constants; writes the plan's outputs."""
+Prepare = Callable[[tuple[Any, ...], tuple[float, ...]], Any]
+"""Takes hyperparameters and the plan's constants for them, in float64; gives what `Run` takes."""
+
+
+def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
+    """The plan ready to run on arrays of the type of `like`, made once for each execution and type."""
+    name = _chosen.get() or ("numba" if _numba and like.dtype.char in "fd" else "blocked")
+    made = plan.kernels.get((name, like.dtype))
+    if made is None:
+        if name == "eager":
+            made = _eager(formula, plan), lambda values, _: dict(zip(formula.hyperparameters, values, strict=True))
+        else:
+            compile_plan = compiled.compile_plan if name == "numba" else blocked.compile_plan
+            made = compile_plan(plan, like.dtype), lambda _, constants: _rounded(constants, like.dtype)
+        plan.kernels[name, like.dtype] = made
+    return made
+
+
+def _rounded(constants: tuple[float, ...], dtype: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.array(constants, dtype)
+
+
+def _eager(formula: Formula, plan: Plan) -> Run:
+    def run(*arguments: Any) -> None:
+        *arrays, hyperparameters = arguments
+        given = dict(zip(plan.arrays, arrays, strict=True))
+        with np.errstate(all="ignore"):
+            results = formula(*map(given.get, formula.arrays), **hyperparameters)
+        for name, value in zip(formula.returns, results, strict=True):
+            if name in plan.outputs:
+                given[name][...] = value
+
+    return run

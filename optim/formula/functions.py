@@ -1,0 +1,65 @@
+"""The functions that a formula calls, on whatever it is run on: numbers, arrays, Tensors, or a tracer's stand-ins.
+
+Beside these it uses + - * / , `**2` on arrays, comparisons inside `where`, and any arithmetic on hyperparameters.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor, ops
+from optim.formula.trace import Host, Symbol, host_call
+
+
+def _traced(word: str, *arguments: Any) -> Any:
+    for argument in arguments:
+        if isinstance(argument, Symbol):
+            return argument.trace.apply(word, *arguments)
+    return None
+
+
+def sqrt(x: Any) -> Any:
+    """Square root. Of a negative hyperparameter it raises ValueError; of a negative element it is NaN."""
+    if isinstance(x, Symbol):
+        return x.trace.apply("sqrt", x)
+    if isinstance(x, Host | int | float):
+        return host_call(math.sqrt, "sqrt", x)
+    return ops.sqrt(x)
+
+
+def absolute(x: Any) -> Any:
+    """Absolute value."""
+    return abs(x)
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """a where the condition holds, b elsewhere, element by element."""
+    traced = _traced("where", condition, a, b)
+    if traced is not None:
+        return traced
+    if isinstance(condition, Host | bool):
+        raise TypeError("where chooses by elements of arrays; for a hyperparameter write `if`")
+    return ops.where(condition, a, b)
+
+
+def maximum(a: Any, b: Any) -> Any:
+    """The larger of a and b; NaN where either is."""
+    return _by_comparison("maximum", a, b, lambda: (a > b) | (a != a))
+
+
+def minimum(a: Any, b: Any) -> Any:
+    """The smaller of a and b; NaN where either is."""
+    return _by_comparison("minimum", a, b, lambda: (a < b) | (a != a))
+
+
+def _by_comparison(word: str, a: Any, b: Any, takes_first: Any) -> Any:
+    traced = _traced(word, a, b)
+    if traced is not None:
+        return traced
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        return ops.where(takes_first(), a, b)
+    return np.where(takes_first(), a, b)
+

@@ -1,0 +1,51 @@
+"""A plan: what a formula does for some settings, ready to be run on arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from optim.formula.trace import HOST_FUNCTIONS, Step, Trace
+
+
+class Plan:
+    """The steps of a formula, without those that nothing needs.
+
+    arrays: p, g, and the state that is read or changed; the rest (a buffer that the settings don't use) need not exist.
+    outputs: changed array -> the value it gets, a step, another array or a constant.
+    constants: a function of the hyperparameters, in their order, to the numbers that meet arrays; None where a guard
+        says that the plan does not hold for them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arrays: tuple[str, ...],
+        hyperparameters: tuple[str, ...],
+        trace: Trace,
+        results: dict[str, str],
+    ) -> None:
+        self.name = name
+        self.outputs = {array: value for array, value in results.items() if array != value}
+        self.steps = _needed(trace.steps, set(self.outputs.values()))
+        read = {a for step in self.steps for a in step.arguments} | set(self.outputs.values())
+        self.arrays = tuple(a for i, a in enumerate(arrays) if i < 2 or a in read or a in self.outputs)
+        self.names = trace.names
+        self.expressions = {constant: text for text, constant in trace.constants.items()}
+        self.source = "\n    ".join(
+            [f"def constants({', '.join(hyperparameters)}):", *trace.lines]
+            + [f"return ({''.join(f'{c}, ' for c in trace.constants.values())})", ""]
+        )
+        scope: dict[str, Any] = dict(HOST_FUNCTIONS)
+        exec(self.source, scope)
+        self.constants: Callable[..., tuple[float, ...] | None] = scope["constants"]
+        self.kernels: dict[Any, Any] = {}  # what `execution` has compiled, by execution and type
+
+
+def _needed(steps: list[Step], wanted: set[str]) -> list[Step]:
+    kept = []
+    for step in reversed(steps):
+        if step.out in wanted:
+            wanted |= set(step.arguments)
+            kept.append(step)
+    return kept[::-1]

@@ -1,0 +1,171 @@
+"""Running a formula once on stand-ins, to learn its steps.
+
+`Symbol` stands for an array: what is done to it becomes a step. `Host` stands for a hyperparameter: it has a value,
+and remembers the expression that gave it. Where a host value meets an array it becomes a constant of the plan;
+where it decides a branch, the decision becomes a guard: the plan holds only while it comes out the same way.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+Number = int | float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation on arrays. Arguments are names: of an input, an earlier step, or a constant."""
+
+    out: str
+    word: str
+    arguments: tuple[str, ...]
+
+
+@dataclass
+class Trace:
+    """What a formula did: its steps, constants and guards, in order."""
+
+    steps: list[Step] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)  # of the host's part: guards and constants, as Python text
+    constants: dict[str, str] = field(default_factory=dict)  # expression -> name
+    names: dict[str, str] = field(default_factory=dict)  # value -> the formula's name for it
+
+    def apply(self, word: str, *arguments: Any) -> Symbol:
+        """Add a step."""
+        names = tuple(a.name if isinstance(a, Symbol) else self.constant(a) for a in arguments)
+        out = f"s{len(self.steps)}"
+        self.steps.append(Step(out, word, names))
+        return Symbol(self, out)
+
+    def constant(self, value: Any) -> str:
+        """The name of a host value that meets an array."""
+        text = value.text if isinstance(value, Host) else repr(value)
+        if not isinstance(value, Host) and (isinstance(value, bool) or not isinstance(value, Number)):
+            raise TypeError(f"a formula takes arrays and numbers, not a {type(value).__name__} ({value!r})")
+        if text not in self.constants:
+            self.constants[text] = f"c{len(self.constants)}"
+            self.lines.append(f"{self.constants[text]} = {text}")
+        return self.constants[text]
+
+    def guard(self, host: Host) -> bool:
+        """Note that the plan depends on how a condition comes out."""
+        outcome = bool(host.value)
+        line = f"if bool({host.text}) is not {outcome}: return None"
+        if line not in self.lines:
+            self.lines.append(line)
+        return outcome
+
+
+class Symbol:
+    """Stands for an array while a formula is traced."""
+
+    __slots__ = ("name", "trace")
+
+    def __init__(self, trace: Trace, name: str) -> None:
+        self.trace, self.name = trace, name
+
+    def __pow__(self, other: Any) -> Symbol:
+        if other != 2:
+            raise TypeError(f"a formula raises arrays to the power 2 only (other powers round differently), got {other}")
+        return self.trace.apply("square", self)
+
+    def __neg__(self) -> Symbol:
+        return self.trace.apply("negative", self)
+
+    def __abs__(self) -> Symbol:
+        return self.trace.apply("absolute", self)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a formula can't branch on the values of an array; choose with where(condition, a, b)")
+
+    def __float__(self) -> float:
+        raise TypeError("a formula can't take one number out of an array")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Host:
+    """Stands for a hyperparameter, or an expression of hyperparameters, while a formula is traced."""
+
+    __slots__ = ("text", "trace", "value")
+
+    def __init__(self, trace: Trace, value: Any, text: str) -> None:
+        self.trace, self.value, self.text = trace, value, text
+
+    def __bool__(self) -> bool:
+        return self.trace.guard(self)
+
+    def __float__(self) -> float:
+        raise TypeError(f"float({self.text}) in a formula would freeze the value it has now; use the number as it is")
+
+    __int__ = __index__ = __float__
+    __hash__ = None  # type: ignore[assignment]
+
+    def __neg__(self) -> Host:
+        return Host(self.trace, -self.value, f"(-{self.text})")
+
+    def __abs__(self) -> Host:
+        return Host(self.trace, abs(self.value), f"abs({self.text})")
+
+
+def host_call(function: Callable[..., Any], name: str, *arguments: Any) -> Any:
+    """A function of host values: evaluated now, and remembered as text."""
+    hosts = [a for a in arguments if isinstance(a, Host)]
+    value = function(*(a.value if isinstance(a, Host) else a for a in arguments))
+    if not hosts:
+        return value
+    texts = ", ".join(a.text if isinstance(a, Host) else repr(a) for a in arguments)
+    return Host(hosts[0].trace, value, f"{name}({texts})")
+
+
+_OPERATORS = {
+    "add": (operator.add, "+"),
+    "sub": (operator.sub, "-"),
+    "mul": (operator.mul, "*"),
+    "truediv": (operator.truediv, "/"),
+    "pow": (operator.pow, "**"),
+    "lt": (operator.lt, "<"),
+    "le": (operator.le, "<="),
+    "gt": (operator.gt, ">"),
+    "ge": (operator.ge, ">="),
+    "eq": (operator.eq, "=="),
+    "ne": (operator.ne, "!="),
+}
+_WORDS = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide",
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
+}  # fmt: skip
+
+
+def _define(name: str) -> None:
+    function, sign = _OPERATORS[name]
+
+    def combine(left: Any, right: Any, host: Host) -> Host:
+        value = function(*(v.value if isinstance(v, Host) else v for v in (left, right)))
+        texts = [v.text if isinstance(v, Host) else repr(v) for v in (left, right)]
+        return Host(host.trace, value, f"({texts[0]} {sign} {texts[1]})")
+
+    def forward(self: Host, other: Any) -> Any:
+        return combine(self, other, self) if isinstance(other, Host | Number) else NotImplemented
+
+    def reflected(self: Host, other: Any) -> Any:
+        return combine(other, self, self) if isinstance(other, Host | Number) else NotImplemented
+
+    setattr(Host, f"__{name}__", forward)
+    if name in ("add", "sub", "mul", "truediv", "pow"):
+        setattr(Host, f"__r{name}__", reflected)
+    if name in _WORDS:
+        word = _WORDS[name]
+        setattr(Symbol, f"__{name}__", lambda self, other: self.trace.apply(word, self, other))
+        if name in ("add", "sub", "mul", "truediv"):
+            setattr(Symbol, f"__r{name}__", lambda self, other: self.trace.apply(word, other, self))
+
+
+for _name in _OPERATORS:
+    _define(_name)
+HOST_FUNCTIONS: dict[str, Callable[..., Any]] = {"sqrt": math.sqrt}
+"""What the text of a plan's host part may call."""

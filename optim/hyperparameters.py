@@ -1,0 +1,62 @@
+"""Ranges of hyperparameters: one place for the checks that every algorithm shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+Check = Callable[[str, Any], Any]
+"""Takes a name and a value, returns the value as a Python number (or tuple), or raises."""
+
+
+def number(name: str, value: Any) -> float | int:
+    """`value` as a Python number: an np.float64 would turn float32 parameters into float64."""
+    if isinstance(value, bool) or isinstance(value, str | list | tuple | dict | None):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if isinstance(value, int | float) and type(value) in (int, float):
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got a {type(value).__name__}: {value!r}") from None
+
+
+def within(low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False) -> Check:
+    """A check that a number lies between bounds, which are allowed unless open. NaN never does."""
+
+    def check(name: str, value: Any) -> float | int:
+        value = number(name, value)
+        above = value > low if open_low else value >= low
+        below = value < high if open_high else value <= high
+        if not (above and below):
+            interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high or high == math.inf else ']'}"
+            raise ValueError(f"{name} must be in {interval}, got {value!r}")
+        return value
+
+    return check
+
+
+def tuple_of(*checks: Check) -> Check:
+    """A check of a tuple, element by element."""
+
+    def check(name: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, tuple | list) or len(value) != len(checks):
+            raise TypeError(f"{name} must be a tuple of {len(checks)} numbers, got {value!r}")
+        return tuple(one(f"{name}[{i}]", v) for i, (one, v) in enumerate(zip(checks, value, strict=True)))
+
+    return check
+
+
+def flag(name: str, value: Any) -> bool:
+    """A check that a setting is True or False."""
+    if not isinstance(value, bool | int) or value not in (0, 1):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+NONNEGATIVE = within(0.0, open_high=True)
+POSITIVE = within(0.0, open_low=True, open_high=True)
+FRACTION = within(0.0, 1.0, open_high=True)
+FINITE = within(-math.inf, open_low=True, open_high=True)
+BETAS = tuple_of(FRACTION, FRACTION)

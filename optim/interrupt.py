@@ -1,0 +1,31 @@
+"""Ctrl-C while parameters are being written waits until they all are."""
+
+from __future__ import annotations
+
+import _signal  # the C functions: `signal.signal` adds enum conversions that cost as much as a small step
+import threading
+from collections.abc import Callable
+from typing import Any
+
+_main_thread = threading.main_thread().ident
+
+
+def uninterrupted(work: Callable[[], None]) -> None:
+    """Run `work`; a SIGINT that arrives meanwhile takes effect when it has ended.
+
+    Python runs signal handlers in the main thread only, so in any other there is nothing to do.
+    """
+    if threading.get_ident() != _main_thread:
+        work()
+        return
+    arrived: list[tuple[Any, ...]] = []
+    previous = _signal.signal(_signal.SIGINT, lambda *arguments: arrived.append(arguments))
+    try:
+        work()
+    finally:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL if previous is None else previous)
+        if arrived:
+            if callable(previous):
+                previous(*arrived[0])
+            elif previous != _signal.SIG_IGN:
+                _signal.raise_signal(_signal.SIGINT)

@@ -1,0 +1,284 @@
+"""Optimizer: the base class, with the contract of torch.optim."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor, backend, enable_grad
+from minigrad.tape import RemovableHandle
+
+Closure = Callable[[], Any]
+Hook = Callable[..., Any]
+
+
+class Optimizer:
+    """Base class of all optimizers; subclass it, give it `step`, and torch's habits hold.
+
+    params: parameters, or (name, parameter) pairs, or dictionaries, each a group with settings of its own under
+        their names and its parameters under "params". Lists, tuples and generators; no sets, which have no order.
+    defaults: the settings of a group that does not give its own.
+
+    steps_taken: how often `step` has run, for schedulers to tell the order of calls from.
+    param_groups: a list of dictionaries: "params" and the group's settings, which may be changed between steps.
+    state: parameter -> dictionary of what the algorithm remembers of it.
+
+    Raises TypeError for what is no parameter, ValueError for an empty list, a parameter in two groups, settings out
+    of range, and a group without a required setting.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        self.defaults = defaults
+        self.state: defaultdict[Any, Any] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self._pre_hooks: dict[int, Hook] = {}
+        self._post_hooks: dict[int, Hook] = {}
+        self.steps_taken = 0
+        self._stepping = False
+        if isinstance(params, Tensor):
+            raise TypeError("params must be an iterable of tensors or dictionaries, got a single Tensor; put it in a list")
+        groups = list(_ordered(params))
+        if not groups:
+            raise ValueError("params: got no parameters (an empty list, or a generator that was already used up)")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        prepared = []
+        for group in groups:
+            prepared.append(self._prepared_group(group, prepared))
+        self.param_groups = prepared
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "step" in vars(cls):
+            cls.step = _counted(cls.step)  # type: ignore[method-assign]
+
+    # --- what a subclass gives
+
+    def step(self, closure: Closure | None = None) -> Any:
+        """Update the parameters once.
+
+        closure: clears the gradients, computes the loss, calls backward, returns the loss. Returns that loss.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no step()")
+
+    def validate(self, group: dict[str, Any]) -> None:
+        """Check a group's settings, and bring them to Python numbers in place; raise ValueError or TypeError."""
+
+    # --- groups
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add parameters with settings of their own: `{"params": ..., "lr": ...}`. The dictionary is not changed."""
+        self.param_groups.append(self._prepared_group(param_group, self.param_groups))
+
+    def _prepared_group(self, given: Any, others: list[dict[str, Any]]) -> dict[str, Any]:
+        if not isinstance(given, Mapping):
+            raise TypeError(f"a parameter group must be a dictionary, got a {type(given).__name__}")
+        if "params" not in given:
+            raise ValueError(f"a parameter group needs its parameters under 'params', got keys {list(given)}")
+        group = {**self.defaults, **given}
+        params = given["params"]
+        params = [params] if isinstance(params, Tensor) else list(_ordered(params))
+        named = [isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) for p in params]
+        if any(named):
+            if not all(named):
+                raise ValueError("params: either all parameters have names or none")
+            group["param_names"] = [name for name, _ in params]
+            params = [p for _, p in params]
+        if any(("param_names" in g) != ("param_names" in group) for g in others if g["params"]) and params:
+            raise ValueError("params: either the parameters of all groups have names or those of none")
+        for p in params:
+            if not isinstance(p, Tensor):
+                raise TypeError(f"params: an optimizer takes Tensors, got a {type(p).__name__}")
+            if not p.is_leaf:
+                raise ValueError(f"params: a tensor of shape {p.shape} was computed; an optimizer takes leaves")
+            if p.dtype.kind not in "fc":
+                raise TypeError(f"params: expected floating-point parameters, got {p.dtype}")
+        if len({id(p) for p in params}) != len(params):
+            warnings.warn("a parameter stands twice in one group; it will be updated twice a step", stacklevel=4)
+        present = {id(p) for g in others for p in g["params"]}
+        if any(id(p) in present for p in params):
+            raise ValueError("params: a parameter stands in more than one group")
+        group["params"] = params
+        self.validate(group)
+        return group
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters; with `set_to_none=False`, write zeros into them."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if set_to_none or p.grad is None:
+                    p.grad = None
+                else:
+                    p.grad = Tensor(np.zeros_like(p.grad.data))
+
+    # --- steps
+
+    def _evaluate(self, closure: Closure | None) -> Any:
+        if closure is None:
+            return None
+        if not callable(closure):
+            raise TypeError(f"step: closure must be a function, got a {type(closure).__name__}")
+        with enable_grad():
+            return closure()
+
+    def _run_pre_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        for hook in tuple(self._pre_hooks.values()):
+            changed = hook(self, (self, *args), kwargs)
+            if changed is not None:
+                if not (isinstance(changed, tuple) and len(changed) == 2):
+                    raise RuntimeError(f"a step pre-hook must return None or (args, kwargs), got {changed!r}")
+                (_, *rest), kwargs = changed
+                args = tuple(rest)
+        return args, kwargs
+
+    def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` before each step; it may return new (args, kwargs).
+
+        As in torch, the optimizer stands first in args too.
+        """
+        return RemovableHandle(self._pre_hooks, hook)
+
+    def register_step_post_hook(self, hook: Hook) -> RemovableHandle:
+        """Call `hook(optimizer, args, kwargs)` after each step."""
+        return RemovableHandle(self._post_hooks, hook)
+
+    # --- saving
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of state and settings, in torch's layout: parameters are numbered across the groups.
+
+        {"state": {number: {name: array or number}}, "param_groups": [{"lr": ..., "params": [numbers]}]}. Arrays are
+        NumPy's. A parameter that was never stepped has no entry.
+        """
+        numbers = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
+        groups = [
+            {**{k: copy.deepcopy(v) for k, v in group.items() if k != "params"}, "params": [numbers[id(p)] for p in group["params"]]}
+            for group in self.param_groups
+        ]
+        state = {numbers[id(p)]: {k: _saved(v) for k, v in entry.items()} for p, entry in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from a saved state: settings and state are copied in, by parameter name where both sides have them.
+
+        Takes what `state_dict` gives, and the state of torch's optimizer of the same name. State arrays take the
+        parameter's type and device; a parameter that the state does not know is fresh.
+
+        Raises ValueError for groups or shapes that don't fit, unknown or incomplete entries, and settings out of
+        range. When it raises, nothing has changed.
+        """
+        groups, state = self._loaded(state_dict)
+        self.param_groups, self.state = groups, state
+
+    def _loaded(self, saved: Mapping[str, Any]) -> tuple[list[dict[str, Any]], defaultdict[Any, Any]]:
+        missing = [key for key in ("state", "param_groups") if key not in saved]
+        if missing:
+            raise ValueError(f"load_state_dict: no {' and no '.join(missing)} in a dictionary with keys {list(saved)}")
+        sizes = [[len(g["params"]) for g in side] for side in (self.param_groups, saved["param_groups"])]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"load_state_dict: groups of {sizes[0]} parameters here, of {sizes[1]} in the state")
+        groups = []
+        owners: dict[Any, Any] = {}
+        for own, loaded in zip(self.param_groups, saved["param_groups"], strict=True):
+            group = {**own, **{k: copy.deepcopy(v) for k, v in loaded.items() if k != "params"}, "params": own["params"]}
+            owners.update(zip(loaded["params"], _matched(own, loaded), strict=True))
+            if "param_names" in own:
+                group["param_names"] = own["param_names"]
+            self.validate(group)
+            groups.append(group)
+        state: defaultdict[Any, Any] = defaultdict(dict)
+        for key, entry in saved["state"].items():
+            if key not in owners:
+                raise ValueError(f"load_state_dict: the state has an entry {key!r} that no group mentions")
+            p = owners[key]
+            state[p] = {name: self._loaded_value(p, name, value) for name, value in entry.items()}
+        return groups, state
+
+    def _loaded_value(self, p: Tensor, name: str, value: Any) -> Any:
+        """One value of a parameter's state, copied: an array on the parameter's device, or a number."""
+        array = value.data if isinstance(value, Tensor) else value
+        if not backend.is_array(array):
+            if not hasattr(array, "__array__"):
+                return copy.deepcopy(value)
+            array = np.asarray(array)
+        if array.ndim == 0 and p.ndim:
+            return array.item()
+        if array.dtype.kind in "fc":
+            array = array.astype(p.dtype)
+        return backend.to_device(array.copy(), p.device)
+
+    # --- text, copies
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self).__name__} ("]
+        for i, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {i}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key not in ("params", "param_names")]
+        return "\n".join([*lines, ")"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "defaults": self.defaults,
+            "state": self.state,
+            "param_groups": self.param_groups,
+            "steps_taken": self.steps_taken,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._pre_hooks, self._post_hooks, self._stepping = {}, {}, False
+
+
+def _counted(step: Callable[..., Any]) -> Callable[..., Any]:
+    """A subclass's `step` with the hooks around it, counted; once, where it calls its parent's."""
+
+    @functools.wraps(step)
+    def counted(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if self._stepping:
+            return step(self, *args, **kwargs)
+        self._stepping = True
+        try:
+            if self._pre_hooks:
+                args, kwargs = self._run_pre_hooks(args, kwargs)
+            answer = step(self, *args, **kwargs)
+            for hook in tuple(self._post_hooks.values()):
+                hook(self, (self, *args), kwargs)
+            self.steps_taken += 1
+        finally:
+            self._stepping = False
+        return answer
+
+    return counted
+
+
+def _ordered(params: Any) -> Iterable[Any]:
+    if isinstance(params, set | frozenset):
+        raise TypeError("params: a set has no order, which state is saved by; use a list")
+    try:
+        return iter(params)
+    except TypeError:
+        raise TypeError(f"params must be an iterable of tensors or dictionaries, got a {type(params).__name__}") from None
+
+
+def _matched(own: dict[str, Any], loaded: Mapping[str, Any]) -> list[Any]:
+    """This group's parameters in the order of the saved group."""
+    if "param_names" not in own or "param_names" not in loaded:
+        return list(own["params"])
+    by_name = dict(zip(own["param_names"], own["params"], strict=True))
+    unknown = [name for name in loaded["param_names"] if name not in by_name]
+    if unknown:
+        raise ValueError(f"load_state_dict: the state has parameters {unknown}, this group {own['param_names']}")
+    return [by_name[name] for name in loaded["param_names"]]
+
+
+def _saved(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        value = value.data
+    return backend.to_numpy(value).copy() if backend.is_array(value) else copy.deepcopy(value)
+

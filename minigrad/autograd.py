@@ -1,14 +1,15 @@
-"""Derivatives: `backward` fills `.grad`, `grad` returns gradients."""
+"""Derivatives: `backward` fills `.grad`, `grad` returns gradients, the others products with a Jacobian, or it all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from minigrad import ops
 from minigrad.backend import is_array
-from minigrad.tape import Node, Variable, run_hooks, set_grad_enabled, walk
+from minigrad.tape import Node, Variable, owned, run_hooks, set_grad_enabled, walk
 
 
 def backward(output: Any, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -22,34 +23,34 @@ def backward(output: Any, gradient: Any = None, retain_graph: bool = False, crea
     in place since, and for more than one element without `gradient`; ValueError for a gradient of a wrong shape.
     When it raises, no `.grad` has changed.
     """
-    gradients = {output.node or output: _seed("backward", output, gradient, create_graph)}
+    seeds = {output.node or output: _seed("backward", output, gradient, create_graph)}
     if create_graph:
         with set_grad_enabled(True):
-            borrowed = walk(gradients, True, True)
-            _accumulate(gradients, borrowed)
+            _accumulate(walk(seeds, True, True))
     else:
-        borrowed = walk(gradients, False, retain_graph)
-        _accumulate(gradients, borrowed)
+        _accumulate(walk(seeds, False, retain_graph))
 
 
-def _accumulate(gradients: dict[Any, Any], borrowed: set[Any]) -> None:
-    """Add gradients to `.grad` of their leaves; it owns its memory, so a borrowed array is copied."""
-    for leaf in gradients:
-        if leaf.hooks:  # before anything changes: a hook may raise
-            gradients[leaf] = run_hooks(leaf.hooks, gradients[leaf])
-    for leaf, g in gradients.items():
+def _accumulate(gradients: list[tuple[Any, Any]]) -> None:
+    """Add gradients to `.grad` of their leaves, which owns its memory."""
+    if any([leaf.hooks for leaf, _ in gradients]):  # noqa: C419 (a generator costs more)
+        gradients = [(leaf, run_hooks(leaf.hooks, g) if leaf.hooks else g) for leaf, g in total(gradients).items()]
+    for leaf, g in gradients:
         present = leaf._grad
         if isinstance(g, Variable):
             leaf._grad = g if present is None else present + g
         elif present is not None:
             leaf._grad = Variable.Answer(present.data + g)
         else:
-            leaf._grad = Variable.Answer(owned(g) if leaf in borrowed else g)
+            leaf._grad = Variable.Answer(g if g.base is None and not isinstance(g, np.generic) else owned(g))
 
 
-def owned(g: Any) -> Any:
-    """A copy of a raw gradient, in C order."""
-    return np.array(g, order="C") if isinstance(g, np.ndarray | np.generic) else g.copy()
+def total(gradients: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """The sum of the gradients of each leaf or node."""
+    sums: dict[Any, Any] = {}
+    for owner, g in gradients:
+        sums[owner] = sums[owner] + g if owner in sums else g
+    return sums
 
 
 def grad(
@@ -82,14 +83,15 @@ def grad(
     for i, tensor in enumerate(ins):
         if not isinstance(tensor, Variable) or not tensor._requires_grad:
             raise RuntimeError(f"grad: input {i} does not require a gradient; set requires_grad=True before it is used")
-    gradients: dict[Any, Any] = {}
+    seeded: dict[Any, Any] = {}
     owners: list[Node | Variable] = [tensor.node or tensor for tensor in ins]
     with set_grad_enabled(create_graph):
         for out, seed in zip(outs, seeds, strict=True):
             g = _seed("grad", out, seed, create_graph)
             owner = out.node or out
-            gradients[owner] = gradients[owner] + g if owner in gradients else g
-        walk(gradients, create_graph, create_graph if retain_graph is None else retain_graph, frozenset(owners))
+            seeded[owner] = seeded[owner] + g if owner in seeded else g
+        keep = create_graph if retain_graph is None else retain_graph
+        gradients = total(walk(seeded, create_graph, keep, frozenset(owners)))
     answers = [gradients.get(owner) for owner in owners]
     for i, answer in enumerate(answers):
         if answer is None and not allow_unused:
@@ -100,6 +102,130 @@ def grad(
         if answer is not None and not isinstance(answer, Variable):
             answers[i] = Variable.Answer(owned(answer))
     return type(inputs)(answers) if isinstance(inputs, list | tuple) else answers[0]
+
+
+def vjp(f: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
+    """f(inputs), and the product of the vector `v` with f's Jacobian there: vᵀ · J.
+
+    f: a function of as many tensors as `inputs` has, which returns a tensor or several.
+    v: of the form and shapes of f's answer; not needed where that is a single element.
+    The product has the form and shapes of `inputs`, zeros for an input that f does not use.
+    create_graph: record, so that answer and product can be differentiated (true of all functions here).
+    """
+    ins, outs, answer = _evaluated(f, inputs, create_graph)
+    vs = _fitting("vjp", "v", v, outs)
+    return _released(answer, create_graph), _like(inputs, _gradients(outs, ins, vs, create_graph))
+
+
+def jvp(f: Callable[..., Any], inputs: Any, tangents: Any, create_graph: bool = False) -> tuple[Any, Any]:
+    """f(inputs), and the product of f's Jacobian there with `tangents`, of the form and shapes of `inputs`: J · t.
+
+    Computed by two backward passes: uᵀ · J is linear in u, and its derivative along t is J · t.
+    """
+    ins, outs, answer = _evaluated(f, inputs, create_graph)
+    ts = _fitting("jvp", "tangents", tangents, ins)
+    us = [Variable.Answer(np.zeros_like(out.data), None, True) for out in outs]
+    products = _gradients(outs, ins, us, True)
+    return _released(answer, create_graph), _like(answer, _gradients(products, us, ts, create_graph))
+
+
+def hvp(f: Callable[..., Any], inputs: Any, vectors: Any, create_graph: bool = False) -> tuple[Any, Any]:
+    """f(inputs) of one element, and the product of its Hessian there with `vectors`, of the shapes of `inputs`."""
+    ins, outs, answer = _evaluated(f, inputs, create_graph)
+    gradients = _gradients(outs, ins, _fitting("hvp", "the outer gradient", None, outs), True)
+    vs = _fitting("hvp", "vectors", vectors, ins)
+    return _released(answer, create_graph), _like(inputs, _gradients(gradients, ins, vs, create_graph))
+
+
+def jacobian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> Any:
+    """The derivatives of each element of f(inputs) by each of the inputs, of shape (*answer.shape, *input.shape).
+
+    A tensor where f takes one and returns one; a tuple over the inputs where `inputs` is one; of those a tuple over
+    the answers where f returns several.
+    """
+    ins, outs, answer = _evaluated(f, inputs, create_graph)
+    rows = [_like(inputs, _jacobian_of(out, ins, create_graph)) for out in outs]
+    return _like(answer, rows)
+
+
+def hessian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> Any:
+    """The second derivatives of f(inputs) of one element: a tensor of shape (*input.shape, *input.shape), or, where
+    `inputs` is a tuple, a tuple of tuples: entry [i][j] has the shape of input i, then that of input j.
+    """
+
+    def gradient(*ins: Any) -> Any:
+        outs = _many(f(*ins))
+        return _like(inputs, _gradients(outs, ins, _fitting("hessian", "the outer gradient", None, outs), True))
+
+    return jacobian(gradient, inputs, create_graph)
+
+
+def _jacobian_of(out: Any, ins: Sequence[Any], create_graph: bool) -> list[Any]:
+    rows = []
+    for k in range(out.data.size):
+        seed = np.zeros_like(out.data)
+        seed.reshape(-1)[k] = 1
+        rows.append(_gradients([out], ins, [Variable.Answer(seed)], create_graph, retain_graph=True))
+    columns = zip(*rows, strict=True) if rows else [() for _ in ins]
+    shape = out.data.shape
+    return [
+        ops.stack(column).reshape(*shape, *x.data.shape)
+        if column
+        else Variable.Answer(np.zeros_like(x.data, shape=(*shape, *x.data.shape)))
+        for column, x in zip(columns, ins, strict=True)
+    ]
+
+
+def _many(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _like(form: Any, values: Sequence[Any]) -> Any:
+    """Several values as a tuple where `form` is one (or a list), the only value where it is a tensor."""
+    return tuple(values) if isinstance(form, list | tuple) else values[0]
+
+
+def _evaluated(f: Callable[..., Any], inputs: Any, create_graph: bool) -> tuple[Sequence[Any], Sequence[Any], Any]:
+    """Tensors that require gradients with the values of `inputs`, and what f makes of them, as a list and as it is."""
+    for i, x in enumerate(_many(inputs)):
+        if not isinstance(x, Variable):
+            raise TypeError(f"input {i}: expected a Tensor, got {type(x).__name__}")
+    with set_grad_enabled(True):
+        ins = [x if create_graph and x._requires_grad else Variable.Answer(x.data, None, True) for x in _many(inputs)]
+        answer = f(*ins)
+    for i, out in enumerate(_many(answer)):
+        if not isinstance(out, Variable):
+            raise TypeError(f"f must return Tensors, its answer {i} is of type {type(out).__name__}")
+    return ins, _many(answer), answer
+
+
+def _released(answer: Any, create_graph: bool) -> Any:
+    return answer if create_graph else _like(answer, [Variable.Answer(out.data) for out in _many(answer)])
+
+
+def _fitting(function: str, name: str, vectors: Any, tensors: Sequence[Any]) -> Sequence[Any]:
+    """The vectors that were passed, one for each of the tensors and of its shape; ones for single elements."""
+    given = [None] * len(tensors) if vectors is None else _many(vectors)
+    if len(given) != len(tensors):
+        raise ValueError(f"{function}: {name}: expected {len(tensors)} tensor(s), got {len(given)}")
+    for vector, tensor in zip(given, tensors, strict=True):
+        if tensor.data.size != 1 if vector is None else vector.shape != tensor.data.shape:
+            got = "none" if vector is None else f"one of shape {vector.shape}"
+            raise ValueError(f"{function}: {name}: expected a tensor of shape {tensor.data.shape}, got {got}")
+    return given
+
+
+def _gradients(
+    outs: Sequence[Any], ins: Sequence[Any], seeds: Sequence[Any], create_graph: bool, retain_graph: bool | None = None
+) -> list[Any]:
+    """`grad` with zeros where nothing depends on an input."""
+    pairs = [(out, seed) for out, seed in zip(outs, seeds, strict=True) if out._requires_grad]
+    found = [None] * len(ins)
+    if pairs:
+        found = grad(
+            [out for out, _ in pairs], list(ins), [seed for _, seed in pairs], create_graph, True, retain_graph
+        )
+    return [Variable.Answer(np.zeros_like(x.data)) if g is None else g for g, x in zip(found, ins, strict=True)]
 
 
 def _seed(operation: str, output: Any, gradient: Any, create_graph: bool) -> Any:

@@ -87,24 +87,20 @@ class Variable:
 class Node:
     """One recorded operation: the way from the gradient of its answer to those of its inputs.
 
-    parents: for each rule, the node of its input (a leaf is its own), or None where no gradient is wanted.
-    kept: for each rule, the raw values that it names; behind them what `residual` is computed from, if there is one.
-    fits: for each rule, the shape and type that a gradient must be brought to; None where no input needs it.
+    edges: for each rule, None where its input wants no gradient; else (parent, rule, values, fit): the node of the
+        input (a leaf is its own), the rule, the raw values that it names, and the shape and type that its gradient
+        must be brought to, or None where it has them already.
+    remade: the raw values from which `residual` is computed again, where a rule names it.
     """
 
-    __slots__ = ("fits", "hooks", "kept", "operation", "order", "parents")
+    __slots__ = ("edges", "hooks", "operation", "order", "remade")
 
-    def __init__(self, operation: Operation, parents: Any, kept: Any, fits: Any) -> None:
+    def __init__(self, operation: Operation, edges: Any, remade: Any = ()) -> None:
         self.order = tick()
         self.operation = operation
-        self.parents = parents
-        self.kept = kept
-        self.fits = fits
+        self.edges = edges
+        self.remade = remade
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
-
-    def release(self) -> None:
-        """Drop what was kept: memory goes back as the walk goes, by reference counting alone."""
-        self.parents = self.kept = None
 
 
 class _GradMode(threading.local):
@@ -163,6 +159,7 @@ class Operation:
         scope = {
             "Node": Node, "Variable": Variable, "asarray": np.asarray, "explained": explained,
             "forward": self.forward, "generic": np.generic, "grad_mode": grad_mode, "operation": self,
+            **{f"rule{i}": rule for i, rule in enumerate(self.rules)},
         }  # fmt: skip
         exec(compile(text, filename, "exec"), scope)
         function: Callable[..., Any] = functools.wraps(self.forward)(scope[self.name])
@@ -201,32 +198,28 @@ class Operation:
         return "\n".join([*lines, "    return Variable.Answer(ans)"]) + "\n"
 
     def _recording(self, bits: dict[str, int]) -> list[str]:
-        def each(entries: Iterable[str]) -> str:
-            guarded = (
-                f"({entry} if wanted & {bits[p]} else None)" if p in bits and len(bits) > 1 else entry if p in bits else "None"
-                for p, entry in zip(self.inputs, entries, strict=True)
-            )
-            return f"({', '.join(guarded)},)"
-
         def raw(name: str) -> str:
             return f"{name}_" if name in self.parameters else name.replace("_shape", "_.shape")
 
         def values(names: Iterable[str]) -> str:
             return "(" + "".join(f"{raw(name)}, " for name in names) + ")"
 
-        kept = each(values(names) for names in self.names)
-        if self.residual:
-            kept = f"(*{kept}, {values(self.residual_names)})"
-        lines = ["        fits = None"]
-        if len(self.rules) > 1:  # one input alone has the type of the answer
-            misfit = [
-                f"wanted & {bit} and ({p}_.dtype is not dtype" + (f" or {p}_.shape != ans.shape)" if self.broadcasts else ")")
-                for p, bit in bits.items()
-            ]
-            fits = each(f"({p}_.shape, {p}_.dtype)" for p in self.inputs)
-            lines += ["        dtype = ans.dtype", f"        if {' or '.join(misfit)}:", f"            fits = {fits}"]
-        parents = each(f"{p}.node or {p}" for p in self.inputs)
-        return [*lines, f"        node = Node(operation, {parents}, {kept}, fits)"]
+        lines = []
+        edges = []
+        if len(self.parameters) > 1:  # the only input has the type of the answer
+            lines.append("        dtype = ans.dtype")
+        for i, p in enumerate(self.inputs):
+            if p not in bits:
+                edges.append("None")
+                continue
+            fit = "None"
+            if len(self.parameters) > 1:
+                fits = f"{p}_.dtype is dtype" + (f" and {p}_.shape == ans.shape" if self.broadcasts else "")
+                fit = f"None if {fits} else ({p}_.shape, {p}_.dtype)"
+            edge = f"({p}.node or {p}, rule{i}, {values(self.names[i])}, {fit})"
+            edges.append(edge if len(bits) == 1 else f"{edge} if wanted & {bits[p]} else None")
+        remade = f", {values(self.residual_names)}" if self.residual else ""
+        return [*lines, f"        node = Node(operation, ({', '.join(edges)},){remade})"]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -251,19 +244,21 @@ def walk(
     create_graph: bool = False,
     retain_graph: bool = False,
     wanted: frozenset[Node | Variable] | None = None,
-) -> set[Any]:
-    """Send `gradients` (by node or leaf) back to the leaves, or to `wanted`, in place.
+) -> list[tuple[Any, Any]]:
+    """Send `gradients` (by node or leaf) back to the leaves, or to `wanted`.
 
     The latest node comes first: a node is recorded after all that it depends on, so once it is the latest one
     waiting, its gradient is complete. Gradients are raw arrays, or Tensors with `create_graph`.
 
-    Returns those leaves whose gradient is borrowed: its memory may be shared with another.
+    Returns (leaf or wanted node, gradient) pairs; a leaf that was used more than once comes more than once. Raw
+    gradients of leaves may still be views.
     """
-    found: dict[Node | Variable, Any] = {}
-    borrowed = set(gradients)
-    waiting = [(-owner.order, owner) for owner in gradients if isinstance(owner, Node)]
+    leaves: list[tuple[Variable, Any]] = []
+    found: list[tuple[Any, Any]] = []
+    waiting = [(-owner.order, owner) for owner in gradients if owner.__class__ is Node]
     heapify(waiting)
     needed = None if wanted is None else _on_the_way([node for _, node in waiting], wanted)
+    leaves += [(owner, gradients[owner]) for owner in gradients if owner.__class__ is not Node]
     while waiting:
         node = heappop(waiting)[1]
         g = gradients.pop(node)
@@ -271,40 +266,42 @@ def walk(
             g = run_hooks(node.hooks, g)
         if wanted is not None:
             if node in wanted:
-                found[node] = g
-            if needed is not None and node not in needed:
+                found.append((node, g))
+            if node not in needed:
                 continue
-        parents = node.parents
-        if parents is None:
+        edges = node.edges
+        if edges is None:
             raise RuntimeError(
                 f"backward: the graph behind {node.operation.name} was freed by an earlier backward; "
                 "pass retain_graph=True to that one to go through it again"
             )
         if clock.written > node.order:
             check_unwritten(node)
-        rules = node.operation.rules
-        kept = node.kept
-        fits = node.fits
-        i = 0
-        for parent in parents:
-            if parent is not None and (needed is None or parent in needed):
-                gradient = rules[i](g, *(recorded_values(node, i) if create_graph else kept[i]))
-                if fits is not None:
-                    gradient = fitted(gradient, *fits[i])
-                if parent in gradients:
-                    gradients[parent] = gradients[parent] + gradient
-                    borrowed.discard(parent)
-                else:
-                    gradients[parent] = gradient
-                    if parent.__class__ is Node:
-                        heappush(waiting, (-parent.order, parent))
-                    elif gradient is g or create_graph or gradient.base is not None:
-                        borrowed.add(parent)
-            i += 1
+        for edge in edges:
+            if edge is None:
+                continue
+            parent, rule, values, fit = edge
+            if needed is not None and parent not in needed:
+                continue
+            gradient = rule(g, *(values if not create_graph else recorded_values(node, edge)))
+            if fit is not None:
+                gradient = fitted(gradient, *fit)
+            if parent.__class__ is not Node:
+                leaves.append((parent, gradient if gradient is not g or create_graph else owned(gradient)))
+            elif parent in gradients:
+                gradients[parent] = gradients[parent] + gradient
+            else:
+                gradients[parent] = gradient
+                heappush(waiting, (-parent.order, parent))
         if not retain_graph:
-            node.release()
-    gradients.update(found)
-    return borrowed
+            node.edges = None
+            node.remade = ()
+    return leaves + found
+
+
+def owned(g: Any) -> Any:
+    """A copy of a raw gradient, in C order."""
+    return np.array(g, order="C") if isinstance(g, np.ndarray | np.generic) else g.copy()
 
 
 def _on_the_way(stack: list[Node], wanted: frozenset[Node | Variable]) -> set[Node | Variable]:
@@ -314,38 +311,43 @@ def _on_the_way(stack: list[Node], wanted: frozenset[Node | Variable]) -> set[No
         node = stack.pop()
         if node not in nodes:
             nodes[node] = None
-            stack += [p for p in node.parents or () if isinstance(p, Node)]
+            stack += [edge[0] for edge in node.edges or () if edge is not None and edge[0].__class__ is Node]
     needed: set[Node | Variable] = set(wanted)
     for node in sorted(nodes, key=lambda node: node.order):
-        if any(parent in needed for parent in node.parents or ()):
+        if any(edge is not None and edge[0] in needed for edge in node.edges or ()):
             needed.add(node)
     return needed
 
 
-def recorded_values(node: Node, i: int) -> list[Any]:
-    """What rule `i` gets in a recorded backward: Tensors on the tape in place of raw arrays."""
+def recorded_values(node: Node, edge: tuple[Any, ...]) -> list[Any]:
+    """What a rule gets in a recorded backward: Tensors on the tape in place of raw arrays."""
     operation = node.operation
 
     def recorded(name: str, raw: Any) -> Any:
         if name == "ans":
             return Variable.Answer(raw, node, True)
         if name == "residual":
-            return operation.residual(*map(recorded, operation.residual_names, node.kept[-1]))  # type: ignore[misc]
-        parent = node.parents[operation.inputs.index(name)] if name in operation.inputs else None
+            return operation.residual(*map(recorded, operation.residual_names, node.remade))  # type: ignore[misc]
+        parent = _parent(node, name)
         return Variable.Answer(raw, parent, True) if isinstance(parent, Node) else raw if parent is None else parent
 
-    return list(map(recorded, operation.names[i], node.kept[i]))
+    return list(map(recorded, operation.names[operation.rules.index(edge[1])], edge[2]))
+
+
+def _parent(node: Node, name: str) -> Any:
+    """The node or leaf of the input of that name, or None for a constant or an option."""
+    inputs = node.operation.inputs
+    edge = node.edges[inputs.index(name)] if name in inputs else None
+    return None if edge is None else edge[0]
 
 
 def check_unwritten(node: Node) -> None:
     """Raise RuntimeError where a value that a rule needs was written in place after it was used."""
     operation = node.operation
-    for names, values, parent in zip(operation.names, node.kept, node.parents, strict=False):
-        if parent is None:
-            continue
-        for name, value in zip(names, values, strict=True):
-            leaf = node.parents[operation.inputs.index(name)] if name in operation.inputs else None
-            stamps = [leaf.written] if isinstance(leaf, Variable) else []
+    for names, edge in zip(operation.names, node.edges, strict=False):
+        for name, value in zip(names, edge[2], strict=True) if edge is not None else ():
+            parent = _parent(node, name)
+            stamps = [parent.written] if isinstance(parent, Variable) else []
             stamps += [clock.arrays[id(a)][0] for a in (value, getattr(value, "base", None)) if id(a) in clock.arrays]
             if max(stamps, default=0) > node.order:
                 what = "the answer" if name == "ans" else name

@@ -12,9 +12,7 @@ from minigrad import autograd, backend, ops
 from minigrad.tape import RemovableHandle, Variable, grad_mode, note_written
 
 
-def tensor(
-    data: Any, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
-) -> Tensor:
+def tensor(data: Any, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A tensor from numbers, nested lists, an array or a tensor; the data are copied.
 
     dtype: an array keeps its own type by default, Python floats take `get_default_dtype()`, Python ints int64.
@@ -214,7 +212,9 @@ class Tensor(Variable):
         if self._requires_grad and grad_mode.enabled:
             raise RuntimeError("a tensor that requires a gradient can be written in place only inside no_grad()")
         if isinstance(value, Variable) and value._requires_grad and grad_mode.enabled:
-            raise RuntimeError("a value that requires a gradient can't be written into a tensor: no gradient would pass")
+            raise RuntimeError(
+                "a value that requires a gradient can't be written into a tensor: no gradient would pass"
+            )
         try:
             self.data[key] = data
         except (ValueError, TypeError, IndexError) as error:
@@ -248,14 +248,16 @@ class Tensor(Variable):
 
     # --- operations
 
-    __add__ = ops.add
+    __add__ = __radd__ = ops.add
     __sub__ = ops.subtract
     __mul__ = __rmul__ = ops.multiply
-    __radd__ = ops.add
     __truediv__ = ops.divide
+    __floordiv__ = ops.floor_divide
+    __mod__ = ops.remainder
     __pow__ = ops.power
     __matmul__ = ops.matmul
     __neg__ = ops.negative
+    __pos__ = ops.positive
     __abs__ = ops.absolute
     __eq__ = ops.equal
     __ne__ = ops.not_equal
@@ -263,9 +265,10 @@ class Tensor(Variable):
     __le__ = ops.less_equal
     __gt__ = ops.greater
     __ge__ = ops.greater_equal
-    __and__ = ops.logical_and
-    __or__ = ops.logical_or
-    __invert__ = ops.logical_not
+    __and__ = __rand__ = ops.bitwise_and
+    __or__ = __ror__ = ops.bitwise_or
+    __xor__ = __rxor__ = ops.bitwise_xor
+    __invert__ = ops.invert
     __hash__ = object.__hash__
 
     def __rsub__(self, other: Any) -> Any:
@@ -273,6 +276,12 @@ class Tensor(Variable):
 
     def __rtruediv__(self, other: Any) -> Any:
         return ops.divide(other, self)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return ops.floor_divide(other, self)
+
+    def __rmod__(self, other: Any) -> Any:
+        return ops.remainder(other, self)
 
     def __rpow__(self, other: Any) -> Any:
         return ops.power(other, self)
@@ -291,32 +300,45 @@ class Tensor(Variable):
         """Axes in another order, reversed by default: `t.transpose(1, 0)` or `t.transpose((1, 0))`."""
         return ops.transpose(self, (axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes) or None)
 
+    def flatten(self) -> Any:
+        """The elements, in order, along one axis."""
+        return ops.ravel(self)
+
     T = property(ops.transpose, doc="Axes reversed.")
-    astype = ops.astype
-    sum = ops.sum
-    mean = ops.mean
-    max = ops.max
-    min = ops.min
-    var = ops.var
-    std = ops.std
+    abs = ops.absolute
+    all = ops.all
+    any = ops.any
     argmax = ops.argmax
     argmin = ops.argmin
-    any = ops.any
-    all = ops.all
+    astype = ops.astype
     clip = ops.clip
-    dot = ops.matmul
+    cumsum = ops.cumsum
+    diagonal = ops.diagonal
+    dot = ops.dot
     exp = ops.exp
     log = ops.log
+    max = ops.max
+    mean = ops.mean
+    min = ops.min
+    norm = ops.norm
+    prod = ops.prod
+    ravel = ops.ravel
+    repeat = ops.repeat
     sqrt = ops.sqrt
-    abs = ops.absolute
     squeeze = ops.squeeze
+    std = ops.std
+    sum = ops.sum
     swapaxes = ops.swapaxes
+    take = ops.take
+    trace = ops.trace
+    var = ops.var
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         """`np.exp(t)` and `array * t` are recorded like `mg.exp(t)` and `t * array`."""
-        operation = getattr(ops, ufunc.__name__, None)
+        operation = _OPERATIONS.get(ufunc)
         if method != "__call__" or operation is None or options:
-            return NotImplemented
+            name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+            raise _not_recorded(name, options)
         answer = operation(*inputs)
         if out is None:
             return answer
@@ -326,9 +348,36 @@ class Tensor(Variable):
         return out[0]
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        """`np.mean(t, axis=0)` is recorded like `mg.mean(t, axis=0)`."""
-        operation = getattr(ops, function.__name__, None)
-        return NotImplemented if operation is None else operation(*args, **options)
+        """`np.mean(t, axis=0)` is recorded like `mg.mean(t, axis=0)`; `np.shape(t)` is that of the array."""
+        if function in _OF_VALUES:
+            return function(*map(_raw, args), **options)
+        operation = _OPERATIONS.get(function)
+        if operation is None:
+            raise _not_recorded(function.__name__, {})
+        try:
+            return operation(*args, **options)
+        except TypeError as error:  # an option of NumPy's that the operation has not
+            raise TypeError(f"np.{function.__name__} on a Tensor: {error}") from error
+
+
+_OPERATIONS = {getattr(np, name): getattr(ops, name) for name in ops.__all__ if hasattr(np, name)}
+_OPERATIONS |= {np.amax: ops.max, np.amin: ops.min, np.linalg.norm: ops.norm}
+"""NumPy's functions, and the operations that stand for them where an argument is a Tensor."""
+
+_OF_VALUES = {np.allclose, np.array_equal, np.isclose, np.ndim, np.shape, np.size}
+"""NumPy's functions whose answers have no gradient: they get the arrays."""
+
+
+def _raw(value: Any) -> Any:
+    return value.data if isinstance(value, Variable) else value
+
+
+def _not_recorded(name: str, options: dict[str, Any]) -> TypeError:
+    given = f" with {', '.join(options)}" if options else ""
+    return TypeError(
+        f"np.{name}{given} is not an operation on Tensors: no gradient would pass. Use minigrad's operations, "
+        "or take the array with .detach().numpy()"
+    )
 
 
 def _rebuild(cls: type[Tensor], data: Any, grad: Any, requires_grad: bool) -> Tensor:

@@ -39,12 +39,16 @@ class Module:
         """What the module computes."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        if self._pre_hooks is None and self._hooks is None:
-            return self.forward(*args, **options)
-        return self._call_with_hooks(args, options)
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls):
+            cls.__call__ = cls.forward  # type: ignore[method-assign]
 
-    def _call_with_hooks(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """`forward`: a call goes there directly, until a hook is registered on a module of the class."""
+        return self.forward(*args, **options)
+
+    def _call_with_hooks(self, *args: Any, **options: Any) -> Any:
         for pre_hook in tuple((self._pre_hooks or {}).values()):
             changed = pre_hook(self, args)
             if changed is not None:
@@ -58,11 +62,13 @@ class Module:
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, args)` before forward; what it returns, if not None, replaces args."""
         self._pre_hooks = self._pre_hooks or {}
+        type(self).__call__ = Module._call_with_hooks  # type: ignore[method-assign]
         return RemovableHandle(self._pre_hooks, hook)
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, args, answer)` after forward; what it returns, if not None, replaces the answer."""
         self._hooks = self._hooks or {}
+        type(self).__call__ = Module._call_with_hooks  # type: ignore[method-assign]
         return RemovableHandle(self._hooks, hook)
 
     def __setattr__(self, name: str, value: Any) -> None:

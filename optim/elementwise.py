@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minigrad import Tensor
+from minigrad.tape import clock, tick
 from optim.formula import Formula
-from optim.formula.execution import Prepare, Run, chosen_execution, executor
+from optim.formula.execution import chosen_execution, executor
 from optim.formula.plan import Plan
 from optim.hyperparameters import Check
 from optim.interrupt import uninterrupted
@@ -25,20 +26,45 @@ PER_PARAMETER = ("first", "t")
 """Hyperparameters of a formula that belong to a parameter, not to its group; they stand last."""
 
 
-class Binding(NamedTuple):
-    """A parameter's arrays as a plan takes them, kept from step to step while they are the same arrays."""
+class Binding:
+    """A parameter's arrays as a plan takes them: kept from step to step while they are the same arrays."""
 
-    plan: Plan
-    choice: str | None
-    run: Run
-    prepare: Prepare
-    data: Any
-    shape: tuple[int, ...]
-    dtype: Any
-    flat: Any  # the parameter
-    state: tuple[tuple[str, Any], ...]  # key and array, as they stand in the parameter's state
-    flats: tuple[Any, ...]  # of the state
-    copies: tuple[tuple[Any, Any], ...]  # (array, flat) where the flat one is a copy: not contiguous
+    __slots__ = ("arrays", "choice", "copies", "data", "dtype", "flat", "flats", "plan", "prepare", "run", "shape", "state")
+
+    def __init__(self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any]) -> None:
+        self.plan, self.choice, self.state = plan, choice, state
+        self.data = data = p.data
+        self.shape, self.dtype = data.shape, data.dtype
+        self.flat = data.reshape(-1)
+        self.arrays: list[tuple[str, Any]] = []  # key and array, as they stand in the state
+        self.flats: list[Any] = []  # the same arrays, flat
+        self.copies = [] if data.flags.c_contiguous else [(data, self.flat)]  # what must be written back
+
+    def add(self, key: str, array: Any) -> None:
+        """Bind a state array."""
+        flat = array.reshape(-1)
+        self.arrays.append((key, array))
+        self.flats.append(flat)
+        if not array.flags.c_contiguous:
+            self.copies.append((array, flat))
+
+
+    def holds(self, state: dict[str, Any]) -> bool:
+        """Whether the state still has these arrays, and not others in their place; never where copies are bound."""
+        for key, array in self.arrays:  # noqa: SIM110 (a generator costs more than the loop)
+            if state.get(key) is not array:
+                return False
+        return not self.copies
+
+
+class Settled:
+    """What a group's settings, unchanged since the last step, have led to."""
+
+    __slots__ = ("plans", "settings")
+
+    def __init__(self, settings: tuple[Any, ...]) -> None:
+        self.settings = settings
+        self.plans: dict[Any, Plan] = {}  # by `first`: the plan of the last step
 
 
 class ElementwiseOptimizer(Optimizer):
@@ -64,7 +90,7 @@ class ElementwiseOptimizer(Optimizer):
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
         self._bindings: dict[Tensor, Binding] = {}
-        self._settled: dict[int, tuple[Any, ...]] = {}
+        self._settled: dict[int, Settled] = {}
         super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -84,75 +110,107 @@ class ElementwiseOptimizer(Optimizer):
         Raises ValueError for settings that were changed to something out of range, and whatever their arithmetic
         raises; ValueError for a gradient that does not fit its parameter. When it raises, nothing has changed.
         """
-        loss = self._evaluate(closure)
+        loss = None if closure is None else self._evaluate(closure)
         work: list[tuple[Any, ...]] = []
         for number, group in enumerate(self.param_groups):
             self._gather(number, group, work)
-
-        def run() -> None:
-            states = self.state
-            for binding, g, constants, p, state, new in work:
-                binding.run(binding.flat, g, *binding.flats, constants)
-                for array, flat in binding.copies:
-                    array[...] = flat.reshape(array.shape)
-                state.update(new)
-                states[p] = state
-                p.mark_written()
-
-        uninterrupted(run)
+        uninterrupted(self._run, work)
         return loss
 
-    def _group_settings(self, number: int, group: dict[str, Any]) -> tuple[Any, ...]:
-        """The group's settings for the formula; checked when they have changed."""
+    def _run(self, work: list[tuple[Any, ...]]) -> None:
+        states = self.state
+        now = tick()
+        for p, binding, g, constants, t, new in work:
+            binding.run(binding.flat, g, *binding.flats, constants)
+            if binding.copies:
+                for array, flat in binding.copies:
+                    array[...] = flat.reshape(array.shape)
+            state = binding.state
+            if new is not None:
+                state.update(new)
+                states[p] = state
+            if t is not None:
+                state["step"] = t
+            p.written = now
+        clock.written = now
+
+    def _settle(self, number: int, group: dict[str, Any]) -> Settled:
+        """The group's settings for the formula, checked where they have changed."""
         settings = self._settings(group)
         settled = self._settled.get(number)
-        if settled is None or settled != settings:
+        if settled is None or settled.settings != settings:
             checked = dict(group)
             self.validate(checked)
-            settled = self._settled[number] = self._settings(checked)
+            settled = self._settled[number] = Settled(self._settings(checked))
         return settled
 
     def _gather(self, number: int, group: dict[str, Any], work: list[tuple[Any, ...]]) -> None:
         """Add to `work` what each parameter's update needs; change nothing."""
-        settings = self._group_settings(number, group)
-        formula, keys, states, bindings = self.formula, self.state_keys, self.state, self._bindings
-        counted, sees_first = (name in formula.hyperparameters for name in ("t", "first"))
+        settled = self._settle(number, group)
+        formula, states, bindings = self.formula, self.state, self._bindings
+        counted, sees_first = formula.counted, formula.sees_first
         choice = chosen_execution()
-        plans: dict[Any, Any] = {}
+        steps: dict[Any, Any] = {}  # what parameters at the same step share: plan and constants
+        key: Any = None
+        t = first = dtype = None
         for p in group["params"]:
             grad = p.grad
             if grad is None:
                 continue
-            state = states[p] if p in states else {}
-            t = state.get("step", 0) + 1 if counted else None
-            first = state.keys().isdisjoint(keys.values()) if sees_first else None
-            key = first, t
-            planned = plans.get(key)
-            if planned is None:
-                plan, numbers = formula.plan(settings + tuple(v for v in key if v is not None))
-                planned = plans[key] = plan, numbers, {}
-            plan, numbers, typed = planned
+            state = states.get(p)
+            if counted:
+                t = state["step"] + 1 if state else 1
+            if sees_first:
+                first = not state or state.keys().isdisjoint(self.state_keys.values())
+            if key != (t, first):
+                key = t, first
+                if key not in steps:
+                    steps[key] = self._planned(settled, first, t)
+                values, plan, numbers, prepared = steps[key]
+                dtype = None
             binding = bindings.get(p)
-            new: dict[str, Any] = {"step": t} if counted else {}
-            if binding is None or binding.choice != choice or not _holds(binding, plan, p, state):
-                binding = self._bind(plan, choice, p, state, new)
+            new = None
+            if (
+                binding is None
+                or binding.state is not state
+                or binding.plan is not plan
+                or binding.data is not p.data
+                or binding.choice != choice
+                or not binding.holds(state)
+            ):
+                binding, new = self._bind(plan, choice, p, {} if state is None else state)
             g = grad.data
-            if g.shape != binding.shape or g.dtype != binding.dtype:
+            if g.shape != binding.shape or (g.dtype is not binding.dtype and g.dtype != binding.dtype):
                 raise ValueError(
                     f"{type(self).__name__}.step: a gradient of shape {g.shape} {g.dtype} for a parameter of shape "
                     f"{binding.shape} {binding.dtype}"
                 )
-            constants = typed.get(binding.dtype)
-            if constants is None:
-                values = settings + tuple(v for v in key if v is not None)
-                constants = typed[binding.dtype] = binding.prepare(values, numbers)
-            g = g.ravel()
-            work.append((binding, g if g.flags.writeable else g.copy(), constants, p, state, new))
+            if dtype is not binding.dtype:
+                dtype = binding.dtype
+                if dtype not in prepared:
+                    prepared[dtype] = binding.prepare(values, numbers)
+                constants = prepared[dtype]
+            work.append((p, binding, g.ravel() if g.flags.carray else g.flatten(), constants, t, new))
 
-    def _bind(self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any], new: dict[str, Any]) -> Binding:
-        """Look up or allocate the arrays that the plan takes of a parameter; `new` gets those that are new."""
+    def _planned(self, settled: Settled, first: bool | None, t: int | None) -> tuple[Any, ...]:
+        """Hyperparameters, plan, its constants, and room for them in each type."""
+        values = settled.settings
+        if first is not None:
+            values += (first,)
+        if t is not None:
+            values += (t,)
+        plan = settled.plans.get(first)
+        numbers = None if plan is None else plan.constants(*values)
+        if plan is None or numbers is None:
+            plan, numbers = self.formula.plan(values)
+            settled.plans[first] = plan
+        return values, plan, numbers, {}
+
+    def _bind(self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any]) -> tuple[Binding, dict[str, Any]]:
+        """Look up the arrays that the plan takes of a parameter, and allocate what is missing."""
+        binding = Binding(plan, choice, p, state)
+        new = {}
         data = p.data
-        arrays = []
         for name in plan.arrays[2:]:
             key = self.state_keys[name]
             array = state.get(key)
@@ -163,37 +221,13 @@ class ElementwiseOptimizer(Optimizer):
                     f"{type(self).__name__}.step: state {key!r} of shape {array.shape} {array.dtype} for a parameter "
                     f"of shape {data.shape} {data.dtype}"
                 )
-            arrays.append((key, array))
-        every = (data, *(array for _, array in arrays))
-        flats = tuple(array.reshape(-1) for array in every)
-        copies = tuple((a, flat) for a, flat in zip(every, flats, strict=True) if not a.flags.c_contiguous)
-        binding = Binding(
-            plan,
-            choice,
-            *executor(self.formula, plan, data),
-            data,
-            data.shape,
-            data.dtype,
-            flats[0],
-            tuple(arrays),
-            flats[1:],
-            copies,
-        )
+            binding.add(key, array)
+        binding.run, binding.prepare = executor(self.formula, plan, data)
         self._bindings[p] = binding
-        return binding
+        return binding, new
 
 
 def _setting(name: str) -> str:
     """The text that reads a hyperparameter from a group."""
     beta = re.fullmatch(r"beta(\d)", name)
     return f"group['betas'][{int(beta[1]) - 1}], " if beta else f"group[{name!r}], "
-
-
-def _holds(binding: Binding, plan: Plan, p: Tensor, state: dict[str, Any]) -> bool:
-    """Whether a binding is still right: the same plan, and nobody has replaced an array."""
-    if binding.plan is not plan or binding.data is not p.data or binding.copies:
-        return False
-    for key, array in binding.state:  # noqa: SIM110 (a generator costs more than the loop)
-        if state.get(key) is not array:
-            return False
-    return True

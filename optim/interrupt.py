@@ -10,18 +10,18 @@ from typing import Any
 _main_thread = threading.main_thread().ident
 
 
-def uninterrupted(work: Callable[[], None]) -> None:
-    """Run `work`; a SIGINT that arrives meanwhile takes effect when it has ended.
+def uninterrupted(work: Callable[..., None], *arguments: Any) -> None:
+    """Run `work(*arguments)`; a SIGINT that arrives meanwhile takes effect when it has ended.
 
     Python runs signal handlers in the main thread only, so in any other there is nothing to do.
     """
     if threading.get_ident() != _main_thread:
-        work()
+        work(*arguments)
         return
-    arrived: list[tuple[Any, ...]] = []
-    previous = _signal.signal(_signal.SIGINT, lambda *arguments: arrived.append(arguments))
+    arrived: list[Any] = []
+    previous = _signal.signal(_signal.SIGINT, lambda *signal: arrived.append(signal))
     try:
-        work()
+        work(*arguments)
     finally:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL if previous is None else previous)
         if arrived:

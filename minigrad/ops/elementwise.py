@@ -13,6 +13,15 @@ import numpy as np
 from minigrad import backend
 from minigrad.tape import Variable, differentiable
 
+__all__ = [
+    "absolute", "add", "arccos", "arcsin", "arctan", "astype", "bitwise_and", "bitwise_or", "bitwise_xor", "clip",
+    "cos", "cosh", "divide", "equal", "erf", "exp", "expm1", "floor_divide", "greater", "greater_equal", "invert",
+    "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log1p", "log2", "logical_and", "logical_not",
+    "logical_or", "maximum", "minimum", "multiply", "negative", "not_equal", "ones_like", "positive", "power",
+    "reciprocal", "remainder", "sign", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "to_device",
+    "where", "zeros_like",
+]  # fmt: skip
+
 
 @differentiable(lambda g: g, lambda g: g, broadcasts=True)
 def add(x1, x2):
@@ -38,6 +47,18 @@ def divide(x1, x2):
     return np.true_divide(x1, x2)
 
 
+@differentiable(lambda g: zeros_like(g), lambda g: zeros_like(g), broadcasts=True)
+def floor_divide(x1, x2):
+    """The largest integer not above x1 / x2; derivative 0."""
+    return np.floor_divide(x1, x2)
+
+
+@differentiable(lambda g: g, lambda g, x1, x2: -g * floor_divide(x1, x2), broadcasts=True)
+def remainder(x1, x2):
+    """x1 - x2 · floor(x1 / x2), of the sign of x2. Where it jumps, the derivative is that of the branch taken."""
+    return np.remainder(x1, x2)
+
+
 def _power_of_base(g, x1, x2):
     if isinstance(x2, int | float):
         return g * (x2 * x1 ** (x2 - 1)) if x2 else zeros_like(g)
@@ -52,6 +73,12 @@ def _power_of_base(g, x1, x2):
 def power(x1, x2):
     """x1 to the power x2. The derivative by x2 is taken as 0 for bases that are not positive."""
     return x1**x2
+
+
+@differentiable(lambda g: g)
+def positive(x):
+    """A copy of x."""
+    return np.positive(x)
 
 
 @differentiable(lambda g: -g)
@@ -209,33 +236,98 @@ def where(condition, x, y):
     return np.where(condition, x, y)
 
 
-@differentiable(lambda g, a, a_min, a_max: where(_inside(a, a_min, a_max), g, 0.0))
-def clip(a, a_min=None, a_max=None):
-    """`a` limited to [a_min, a_max], numbers or None. The bounds themselves pass the gradient, as in torch."""
-    return np.clip(a, a_min, a_max)
-
-
 def _inside(a, a_min, a_max):
     if a_min is None or a_max is None:
         return a <= a_max if a_min is None else a >= a_min
     return (a >= a_min) & (a <= a_max)
 
 
-@differentiable(lambda g, a: g.astype(a.dtype))
+def _below(a, a_min, a_max):
+    return a < a_min if a_max is None else (a < a_min) & (a_min < a_max)
+
+
+@differentiable(
+    lambda g, a, a_min, a_max: where(_inside(a, a_min, a_max), g, 0.0),
+    lambda g, a, a_min, a_max: where(_below(a, a_min, a_max), g, 0.0),
+    lambda g, a, a_max: where(a > a_max, g, 0.0),
+    broadcasts=True,
+)
+def clip(a, a_min=None, a_max=None):
+    """`a` limited to [a_min, a_max]: numbers, arrays or None. At a bound the whole gradient goes to `a`."""
+    if a_min is None and a_max is None:
+        raise ValueError("expected a_min, a_max or both")
+    return np.clip(a, a_min, a_max)
+
+
+# W. J. Cody, "Rational Chebyshev approximations for the error function", Mathematics of Computation 23 (1969):
+# numerator and denominator, highest power first; erf(x) / x in x² for |x| < 0.5, erfc(x) · exp(x²) in x above.
+_ERF = (
+    (
+        1.85777706184603153e-1,
+        3.16112374387056560e0,
+        1.13864154151050156e2,
+        3.77485237685302021e2,
+        3.20937758913846947e3,
+    ),
+    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3, 2.84423683343917062e3),
+)
+_ERFC = (
+    (
+        2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594e0, 6.61191906371416295e1,
+        2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
+        1.23033935479799725e3,
+    ),
+    (
+        1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2, 1.62138957456669019e3,
+        3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3, 1.23033935480374942e3,
+    ),
+)  # fmt: skip
+
+
+def _polynomial(coefficients, x):
+    value = coefficients[0] * x + coefficients[1]
+    for c in coefficients[2:]:
+        value *= x
+        value += c
+    return value
+
+
+def _rational(coefficients, x):
+    numerator, denominator = coefficients
+    return _polynomial(numerator, x) / _polynomial(denominator, x)
+
+
+def raw_erf(x):
+    """erf on a raw array, to a few units in the last place of its type."""
+    distance = np.minimum(np.abs(x), 6.0)  # erf(6) is 1 in float64
+    if distance.dtype == np.float16:  # too narrow for the coefficients
+        return raw_erf(x.astype(np.float32)).astype(np.float16)
+    near = distance < 0.5
+    small = np.where(near, x, 0.0)
+    far = 1 - np.exp(-distance * distance) * _rational(_ERFC, distance)
+    return np.where(near, small * _rational(_ERF, small * small), np.copysign(far, x))
+
+
+@differentiable(lambda g, x: g * (2 / math.sqrt(math.pi) * exp(-x * x)))
+def erf(x):
+    """Error function, 2/√π ∫₀ˣ exp(-t²) dt."""
+    return raw_erf(x)
+
+
+@differentiable(lambda g: g, None)  # the tape brings a gradient to its input's type
 def astype(a, dtype):
     """`a` in another floating-point type."""
     return a.astype(dtype)
 
 
-@differentiable(lambda g, a: to_device(g, device_of(a)))
 def to_device(a, device):
     """`a` on another device."""
+    return _moved(a, device, backend.device_of(a.data if isinstance(a, Variable) else a))
+
+
+@differentiable(lambda g, device, source: _moved(g, source, device))
+def _moved(a, device, source):
     return backend.to_device(a, device)
-
-
-def device_of(a):
-    """Where an array or a tensor lives."""
-    return backend.device_of(a.data if isinstance(a, Variable) else a)
 
 
 @differentiable()
@@ -293,9 +385,39 @@ def logical_not(x):
 
 
 @differentiable()
+def bitwise_and(x1, x2):
+    """x1 & x2 of integers or truth values, elementwise."""
+    return np.bitwise_and(x1, x2)
+
+
+@differentiable()
+def bitwise_or(x1, x2):
+    """x1 | x2 of integers or truth values, elementwise."""
+    return np.bitwise_or(x1, x2)
+
+
+@differentiable()
+def bitwise_xor(x1, x2):
+    """x1 ^ x2 of integers or truth values, elementwise."""
+    return np.bitwise_xor(x1, x2)
+
+
+@differentiable()
+def invert(x):
+    """~x of integers or truth values, elementwise."""
+    return np.invert(x)
+
+
+@differentiable()
 def isnan(x):
     """Whether x is NaN, elementwise."""
     return np.isnan(x)
+
+
+@differentiable()
+def isinf(x):
+    """Whether x is ∞ or -∞, elementwise."""
+    return np.isinf(x)
 
 
 @differentiable()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+from minigrad import backend
 from minigrad.tape import Variable, differentiable
+
+__all__ = ["diagonal", "getitem", "one_hot", "take", "take_along_axis", "trace"]
 
 
 @differentiable(lambda g, a_shape, key: put(g, a_shape, key))
@@ -32,6 +37,74 @@ def is_basic(key):
 
 def raw_key(key):
     """`key` with the tensors in it replaced by their arrays."""
-    if isinstance(key, tuple):
-        return tuple(raw_key(part) for part in key)
+    if isinstance(key, tuple | list):
+        return type(key)(raw_key(part) for part in key)
     return key.data if isinstance(key, Variable) else key
+
+
+def along(axis, ndim, part):
+    """The key that takes `part` along one axis, and all of the others."""
+    return (*(slice(None),) * (axis % ndim), part)
+
+
+def positions(n, like):
+    """0, 1, ... n - 1, where `like` is."""
+    return backend.namespace(like.data if isinstance(like, Variable) else like).arange(n)
+
+
+@differentiable(lambda g, a_shape, indices, axis: _untaken(g, a_shape, indices, axis))
+def take(a, indices, axis=None):
+    """Elements of `a` at `indices` along `axis`; of all elements in order by default."""
+    return a.take(indices, axis)
+
+
+def _untaken(g, a_shape, indices, axis):
+    if axis is None:
+        return put(g, (math.prod(a_shape),), indices).reshape(a_shape)
+    return put(g, a_shape, along(axis, len(a_shape), indices))
+
+
+def take_along_axis(arr, indices, axis=-1):
+    """Elements of `arr` at `indices` along `axis`: `indices` has the rank of `arr`, and an index for each element."""
+    raw = raw_key(indices)
+    if axis is None:
+        arr, axis = arr.reshape(-1), 0
+    if len(raw.shape) != arr.ndim:
+        raise ValueError(f"take_along_axis: indices of shape {raw.shape} for an array of shape {arr.shape}")
+    grid = [positions(n, arr).reshape(-1, *(1,) * (arr.ndim - 1 - i)) for i, n in enumerate(arr.shape)]
+    grid[axis] = raw
+    return getitem(arr, tuple(grid))
+
+
+@differentiable(lambda g, a_shape, offset, axis1, axis2: _on_diagonal(g, a_shape, offset, axis1, axis2))
+def diagonal(a, offset=0, axis1=0, axis2=1):
+    """Elements whose index along `axis2` is `offset` above that along `axis1`, as the last axis. A view."""
+    return a.diagonal(offset, axis1, axis2)
+
+
+@differentiable(lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2))
+def _on_diagonal(a, shape, offset, axis1, axis2):
+    out = np.zeros_like(a, shape=shape)
+    i = positions(a.shape[-1], a)
+    np.moveaxis(out, (axis1, axis2), (-2, -1))[..., i + max(-offset, 0), i + max(offset, 0)] = a
+    return out
+
+
+def trace(a, offset=0, axis1=0, axis2=1):
+    """Sum along a diagonal: see `diagonal`."""
+    return diagonal(a, offset, axis1, axis2).sum(axis=-1)
+
+
+@differentiable()
+def one_hot(indices, num_classes, dtype=None):
+    """1 at each index along a new last axis of length `num_classes`, 0 elsewhere; in the default type.
+
+    Raises TypeError for indices that are not integers, IndexError (on the CPU) for one outside 0..num_classes - 1.
+    """
+    if indices.dtype.kind not in "iu":
+        raise TypeError("expected integer indices")
+    # on a device this check would wait for it
+    if isinstance(indices, np.ndarray) and indices.size and not 0 <= indices.min() <= indices.max() < num_classes:
+        raise IndexError(f"indices must be in 0..{num_classes - 1}, got {indices.min()} to {indices.max()}")
+    hit = indices[..., None] == positions(num_classes, indices)
+    return hit.astype(backend.get_default_dtype() if dtype is None else dtype)

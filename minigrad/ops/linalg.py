@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import string
+
 import numpy as np
 
 from minigrad import backend
-from minigrad.ops.shape import expand_dims, reshape, swapaxes
+from minigrad.ops import loops
+from minigrad.ops.index import diagonal
+from minigrad.ops.sequence import on_sequence, with_parameters
+from minigrad.ops.shape import broadcast_to, expand_dims, reshape, swapaxes, transpose
 from minigrad.tape import Variable, differentiable, fitted
+
+__all__ = ["dot", "einsum", "linear", "matmul", "outer"]
 
 
 def _by_first(g, x1_shape, x2):
@@ -35,6 +43,43 @@ def matmul(x1, x2):
     return np.matmul(x1, x2)
 
 
+def _columns(b):
+    """`b` as a matrix whose rows are the axis that `dot` sums over."""
+    if b.ndim <= 2:
+        return b if b.ndim == 2 else reshape(b, (len(b), 1))
+    front = transpose(b, (b.ndim - 2, *range(b.ndim - 2), b.ndim - 1))
+    return reshape(front, (b.shape[-2], math.prod(b.shape[:-2]) * b.shape[-1]))
+
+
+def _dot_by_first(g, a_shape, b):
+    if not a_shape or not b.ndim:
+        return fitted(g * b, a_shape, g.dtype)
+    columns = _columns(b)
+    g = reshape(g, (math.prod(a_shape[:-1]), columns.shape[1]))
+    return reshape(matmul(g, columns.T), a_shape)
+
+
+def _dot_by_second(g, a, b_shape):
+    if not a.ndim or not b_shape:
+        return fitted(g * a, b_shape, g.dtype)
+    n, others, last = a.shape[-1], b_shape[:-2], b_shape[-1:] if len(b_shape) > 1 else ()
+    m = math.prod(a.shape[:-1])
+    by_column = matmul(reshape(a, (m, n)).T, reshape(g, (m, math.prod(others + last))))
+    order = (*range(1, len(others) + 1), 0, *range(len(others) + 1, len(b_shape)))
+    return transpose(reshape(by_column, (n, *others, *last)), order)
+
+
+@differentiable(_dot_by_first, _dot_by_second)
+def dot(a, b):
+    """Sum of products over the last axis of `a` and the last but one of `b` (its only one, for a vector)."""
+    return np.dot(a, b)
+
+
+def outer(a, b):
+    """All products of an element of `a` with one of `b`, each taken as one long vector."""
+    return reshape(a, (-1, 1)) * reshape(b, (1, -1))
+
+
 def rows(x):
     """`x` of any rank as a matrix whose columns are its last axis."""
     return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]))
@@ -55,5 +100,72 @@ def linear(x, weight, bias=None):
     # dot costs less than matmul to call, and gives the same bits
     out = x.dot(weight.T) if x.ndim == 2 else np.matmul(x, weight.T)
     if bias is not None:
-        np.add(out, bias, out=out)
+        run = loops.compiled(loops.add_to_rows, out, bias) if out.ndim == 2 and bias.shape == out.shape[1:] else None
+        if run is None:
+            np.add(out, bias, out=out)
+        else:
+            run(out, bias)
     return out
+
+
+def einsum(subscripts, *operands, optimize=False):
+    """Sum of products of operands, as `subscripts` says, such as "ij,jk->ik"; NumPy's notation, "..." included.
+
+    optimize: how several operands are multiplied, as for np.einsum: False in one loop, True by pairs.
+    """
+    inputs, output = _explicit(subscripts, [operand.ndim for operand in operands])
+    unique = [_without_repeats(*pair) for pair in zip(inputs, operands, strict=True)]
+    subscripts = f"{','.join(labels for labels, _ in unique)}->{output}"
+    return _einsum([operand for _, operand in unique], subscripts, optimize)
+
+
+def _explicit(subscripts, ranks):
+    """The labels of each operand and of the answer, where "..." and the answer may have been left out."""
+    left, arrow, output = subscripts.replace(" ", "").replace("...", ".").partition("->")
+    inputs = left.split(",")
+    if len(inputs) != len(ranks):
+        raise ValueError(f"einsum: {subscripts!r} describes {len(inputs)} operand(s), got {len(ranks)}")
+    extra = [rank - len(labels.replace(".", "")) for labels, rank in zip(inputs, ranks, strict=True)]
+    for i, (labels, rank) in enumerate(zip(inputs, ranks, strict=True)):
+        if extra[i] < 0 or (extra[i] and "." not in labels):
+            raise ValueError(f"einsum: {subscripts!r} does not fit operand {i}, which has {rank} axes")
+    free = [label for label in string.ascii_letters if label not in subscripts]
+    broadcast = "".join(free[: max(extra)])
+    if not arrow:
+        once = sorted(label for label in set(left) - set(".,") if left.count(label) == 1)
+        output = "." + "".join(once)
+    if broadcast and "." not in output:
+        raise ValueError(f'einsum: {subscripts!r} has "..." among the operands but not in the answer')
+    inputs = [labels.replace(".", broadcast[len(broadcast) - n :]) for labels, n in zip(inputs, extra, strict=True)]
+    return inputs, output.replace(".", broadcast)
+
+
+def _without_repeats(labels, operand):
+    """An operand with each label once: a diagonal is taken where it comes again."""
+    for label in dict.fromkeys(labels):
+        while labels.count(label) > 1:
+            first = labels.index(label)
+            second = labels.index(label, first + 1)
+            operand = diagonal(operand, 0, first, second)
+            labels = labels[:first] + labels[first + 1 : second] + labels[second + 1 :] + label
+    return labels, operand
+
+
+def _einsum_rule(i, inputs):
+    def rule(g, subscripts, optimize, shape, *others):
+        left, output = subscripts.split("->")
+        labels = left.split(",")
+        target = labels.pop(i)
+        known = "".join(label for label in target if label in output or any(label in rest for rest in labels))
+        part = einsum(f"{','.join([output, *labels])}->{known}", g, *others, optimize=optimize)
+        lengths = dict(zip(known, part.shape, strict=True))
+        part = reshape(part, tuple(lengths.get(label, 1) for label in target))
+        full = broadcast_to(part, np.broadcast_shapes(part.shape, shape))
+        return fitted(full, shape, g.dtype)
+
+    return with_parameters(["g", "subscripts", "optimize", f"{inputs[i]}_shape", *inputs[:i], *inputs[i + 1 :]], rule)
+
+
+@on_sequence(_einsum_rule)
+def _einsum(operands, subscripts, optimize):
+    return np.einsum(subscripts, *operands, optimize=optimize)

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
 from minigrad import backend
-from minigrad.ops.elementwise import absolute, exp, log1p, maximum, where
-from minigrad.ops.reduce import restored, sum
-from minigrad.tape import differentiable
+from minigrad.ops import loops
+from minigrad.ops.elementwise import erf, exp, raw_erf, tanh, where
+from minigrad.ops.reduce import sum
+from minigrad.tape import Variable, differentiable
+
+__all__ = [
+    "elu", "gelu", "leaky_relu", "log_softmax", "logistic_loss", "mean_squared_error", "relu", "sigmoid", "silu",
+    "softmax", "softmax_cross_entropy", "softplus",
+]  # fmt: skip
 
 
-@differentiable(lambda g, ans: g * (ans > 0))
+def _where_positive(g, ans):
+    run = None if isinstance(g, Variable) else loops.compiled(loops.where_positive, g, ans)
+    if run is None:
+        return g * (ans > 0)
+    out = np.empty_like(g)
+    run(g.ravel(), ans.ravel(), out.ravel())
+    return out
+
+
+@differentiable(_where_positive)
 def relu(x):
     """max(x, 0); subgradient 0 at 0."""
-    return np.maximum(x, 0)
+    run = loops.compiled(loops.relu, x)
+    if run is None:
+        return np.maximum(x, 0)
+    out = np.empty_like(x)
+    run(x.ravel(), out.ravel())
+    return out
+
+
+@differentiable(lambda g, x, negative_slope: where(x > 0, g, g * negative_slope))
+def leaky_relu(x, negative_slope=0.01):
+    """x where it is positive, x · negative_slope elsewhere; that side's derivative at 0."""
+    return np.where(x > 0, x, x * negative_slope)
+
+
+@differentiable(lambda g, x, alpha: where(x > 0, g, g * (alpha * exp(where(x > 0, 0.0, x)))))
+def elu(x, alpha=1.0):
+    """x where it is positive, alpha · (exp(x) - 1) elsewhere; that side's derivative at 0."""
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
 def _sigmoid(x):
@@ -33,6 +66,40 @@ def sigmoid(x):
 def softplus(x):
     """log(1 + exp(x)), without overflow."""
     return np.logaddexp(x, 0)
+
+
+def _silu_slope(x):
+    s = sigmoid(x)
+    return s * (1 + x * (1 - s))
+
+
+@differentiable(lambda g, x: g * _silu_slope(x))
+def silu(x):
+    """x · sigmoid(x)."""
+    return x * _sigmoid(x)
+
+
+_ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
+_CUBIC = 0.044715
+
+
+def _gelu_slope(x, approximate):
+    if approximate == "none":
+        return 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * (exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
+    t = tanh(_ROOT_2_OVER_PI * (x + _CUBIC * x * x * x))
+    return 0.5 * (1 + t) + 0.5 * _ROOT_2_OVER_PI * x * (1 - t * t) * (1 + 3 * _CUBIC * x * x)
+
+
+@differentiable(lambda g, x, approximate: g * _gelu_slope(x, approximate))
+def gelu(x, approximate="none"):
+    """x · Φ(x), Φ the normal distribution: (1 + erf(x / √2)) / 2, or, with approximate="tanh",
+    (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2.
+    """
+    if approximate not in ("none", "tanh"):
+        raise ValueError('approximate must be "none" or "tanh"')
+    if approximate == "none":
+        return 0.5 * x * (1 + raw_erf(x * math.sqrt(0.5)))
+    return 0.5 * x * (1 + np.tanh(_ROOT_2_OVER_PI * (x + _CUBIC * x * x * x)))
 
 
 def _softmax(x, axis):
@@ -99,6 +166,12 @@ def minus_one_hot(p, target):
 )
 def softmax_cross_entropy(logits, target):
     """Mean over rows of -log softmax(logits)[target] in one node: logits (rows, classes), target (rows,) of labels."""
+    run = loops.compiled(loops.cross_entropy, logits) if logits.ndim == 2 and target.dtype == np.int64 else None
+    if run is not None and target.shape == logits.shape[:1] and target.size and target.flags.carray:
+        difference = np.empty_like(logits)
+        loss = run(logits, target, difference)
+        if loss != -1.0:
+            return logits.dtype.type(loss), difference
     check_labels(logits, target)
     n, classes = logits.shape
     starts = row_starts(logits)

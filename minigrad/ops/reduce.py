@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from minigrad.ops.elementwise import exp, sqrt, where
-from minigrad.ops.shape import broadcast_to, reshape
+from minigrad.ops.elementwise import absolute, exp, not_equal, ones_like, sign, where
+from minigrad.ops.shape import broadcast_to, concatenate, flip, reshape, transpose
 from minigrad.tape import differentiable
+
+__all__ = [
+    "all", "any", "argmax", "argmin", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var",
+]  # fmt: skip
 
 
 def normalized_axes(axis, ndim):
     """`axis` (None, an int or a tuple) as a tuple of axes counted from the front."""
-    if axis is None:
+    if axis is None or not ndim:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, tuple | list) else (axis,)
     return tuple(a + ndim if a < 0 else a for a in axes)
@@ -32,10 +38,7 @@ def spread(reduced, shape, axis, keepdims):
 
 def count(shape, axis):
     """How many elements of an array of that shape a reduction over `axis` takes together."""
-    n = 1
-    for a in normalized_axes(axis, len(shape)):
-        n *= shape[a]
-    return n
+    return math.prod(shape[a] for a in normalized_axes(axis, len(shape)))
 
 
 @differentiable(lambda g, a_shape, axis, keepdims: spread(g, a_shape, axis, keepdims))
@@ -44,14 +47,14 @@ def sum(a, axis=None, keepdims=False):
     return a.sum(axis=axis, keepdims=keepdims)
 
 
-@differentiable(lambda g, a_shape, axis, keepdims: spread(g / count(a_shape, axis), a_shape, axis, keepdims))
+@differentiable(lambda g, a_shape, axis, keepdims: spread(g / (count(a_shape, axis) or 1), a_shape, axis, keepdims))
 def mean(a, axis=None, keepdims=False):
     """Arithmetic mean over `axis`."""
     return a.mean(axis=axis, keepdims=keepdims)
 
 
 def _share_extremum(g, ans, a, axis, keepdims):
-    hit = a == restored(ans, a.shape, axis, keepdims)
+    hit = (a == restored(ans, a.shape, axis, keepdims)) | (a != a)  # a NaN is an extremum
     ties = hit.sum(axis=normalized_axes(axis, a.ndim), keepdims=True)
     return where(hit, restored(g, a.shape, axis, keepdims) / ties.astype(g.dtype), 0.0)
 
@@ -74,9 +77,14 @@ def var(a, axis=None, ddof=0, keepdims=False):
     return sum(centered * centered, axis=axis, keepdims=keepdims) / _freedom(a, axis, ddof)
 
 
+@differentiable(lambda g, ans: where(ans == 0, 0.0, g / (2 * where(ans == 0, 1.0, ans))))
+def _root(x):
+    return np.sqrt(x)
+
+
 def std(a, axis=None, ddof=0, keepdims=False):
-    """Standard deviation over `axis`, the square root of `var`; its derivative at 0 is infinite."""
-    return sqrt(var(a, axis=axis, ddof=ddof, keepdims=keepdims))
+    """Standard deviation over `axis`, the square root of `var`; subgradient 0 where it is 0."""
+    return _root(var(a, axis=axis, ddof=ddof, keepdims=keepdims))
 
 
 def _freedom(a, axis, ddof):
@@ -86,20 +94,107 @@ def _freedom(a, axis, ddof):
     return n
 
 
-def _logsumexp(a, axis=None, keepdims=False):
+def _product_of_others(a):
+    """For each element, the product of all others along the last axis: by halves, so that zeros do no harm."""
+    n = a.shape[-1]
+    if n < 2:
+        return ones_like(a)
+    if n % 2:
+        return _product_of_others(concatenate([a, ones_like(a[..., :1])], axis=-1))[..., :n]
+    first, second = a[..., : n // 2], a[..., n // 2 :]
+    rest = _product_of_others(first * second)
+    return concatenate([rest * second, rest * first], axis=-1)
+
+
+def _scale_by_others(g, a, axis, keepdims):
+    axes = normalized_axes(axis, a.ndim)
+    order = (*(i for i in range(a.ndim) if i not in axes), *axes)
+    moved = transpose(a, order)
+    others = _product_of_others(reshape(moved, (*moved.shape[: a.ndim - len(axes)], count(a.shape, axis))))
+    back = tuple(order.index(i) for i in range(a.ndim))
+    return restored(g, a.shape, axis, keepdims) * transpose(reshape(others, moved.shape), back)
+
+
+@differentiable(_scale_by_others)
+def prod(a, axis=None, keepdims=False):
+    """Product over `axis`; its derivatives are exact where factors are 0 too."""
+    return a.prod(axis=axis, keepdims=keepdims)
+
+
+def _sum_of_later(g, a_shape, axis):
+    later = flip(cumsum(flip(g, axis), axis), axis)
+    return reshape(later, a_shape) if axis is None else later
+
+
+@differentiable(_sum_of_later)
+def cumsum(a, axis=None):
+    """Sum of each element and those before it along `axis`; of all elements in order by default."""
+    return a.cumsum(axis=axis)
+
+
+def _raw_logsumexp(a, axis, keepdims):
     top = a.max(axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
     total = np.log(np.exp(a - top).sum(axis=axis, keepdims=True)) + top
-    return total if keepdims else total.reshape(a.max(axis=axis).shape)
+    return total if keepdims else total.squeeze(normalized_axes(axis, a.ndim))
 
 
 @differentiable(
-    lambda g, ans, a, axis, keepdims: restored(g, a.shape, axis, keepdims)
-    * exp(a - restored(ans, a.shape, axis, keepdims))
+    lambda g, ans, a, axis, keepdims: (
+        restored(g, a.shape, axis, keepdims) * exp(a - restored(ans, a.shape, axis, keepdims))
+    )
 )
 def logsumexp(a, axis=None, keepdims=False):
     """log Σ exp(a) over `axis`, without overflow."""
-    return _logsumexp(a, axis, keepdims)
+    return _raw_logsumexp(a, axis, keepdims)
+
+
+def _by_power(g, ans, x, ord, axis, keepdims):
+    ans, g = (restored(value, x.shape, axis, keepdims) for value in (ans, g))
+    share = where(ans == 0, 0.0, g / where(ans == 0, 1.0, ans) ** (ord - 1))
+    return x * share if ord == 2 else sign(x) * where(x == 0, 1.0, absolute(x)) ** (ord - 1) * share
+
+
+@differentiable(_by_power)
+def _power_norm(x, ord, axis, keepdims):
+    return np.linalg.norm(x, None if ord == 2 else ord, axis, keepdims)
+
+
+def norm(x, ord=None, axis=None, keepdims=False):
+    """Norm over `axis`, as np.linalg.norm: of vectors for an int, of matrices for a pair, of all elements for None.
+
+    ord, vectors: (Σ |x|ᵖ)^(1/p) for a number p, 2 by default; ±inf largest or smallest |x|; 0 how many are not 0.
+    ord, matrices: "fro" (the default) √Σ x²; ±1 largest or smallest column sum of |x|, ±inf of row sums.
+    Subgradient 0 where a norm is 0, and for elements that are 0.
+
+    Raises ValueError for another ord, and for more than two axes.
+    """
+    axes = normalized_axes(axis, x.ndim)
+    if ord is None and axis is None:
+        return _power_norm(x, 2, None, keepdims)
+    if isinstance(ord, str) and len(axes) != 2:
+        raise ValueError(f"norm: ord {ord!r} is for matrices, got axis {axis} of shape {x.shape}")
+    if len(axes) == 1:
+        return _vector_norm(x, 2 if ord is None else ord, axis, keepdims)
+    if len(axes) != 2:
+        raise ValueError(f"norm: ord {ord!r} over axis {axis} of shape {x.shape}: expected one axis or two")
+    if ord in (None, "fro"):
+        return _power_norm(x, 2, axis, keepdims)
+    if ord not in (1, -1, math.inf, -math.inf):
+        raise ValueError(f'norm: for matrices, ord must be None, "fro", 1, -1, inf or -inf, got {ord!r}')
+    summed, kept = axes if abs(ord) == 1 else axes[::-1]
+    largest = (max if ord > 0 else min)(sum(absolute(x), axis=summed, keepdims=True), axis=kept, keepdims=True)
+    return largest if keepdims else largest.squeeze(axes)
+
+
+def _vector_norm(x, ord, axis, keepdims):
+    if ord == 0:
+        return sum(not_equal(x, 0).astype(x.dtype), axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return sum(absolute(x), axis=axis, keepdims=keepdims)
+    if math.isinf(ord):
+        return (max if ord > 0 else min)(absolute(x), axis=axis, keepdims=keepdims)
+    return _power_norm(x, ord, axis, keepdims)
 
 
 @differentiable()

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from itertools import accumulate, pairwise
+
 import numpy as np
 
+from minigrad.ops.index import along, positions, put, take
+from minigrad.ops.sequence import on_sequence
 from minigrad.tape import differentiable, fitted
+
+__all__ = [
+    "broadcast_to", "concatenate", "expand_dims", "flip", "pad", "ravel", "repeat", "reshape", "roll", "split",
+    "squeeze", "stack", "swapaxes", "transpose",
+]  # fmt: skip
 
 
 @differentiable(lambda g, a_shape: reshape(g, a_shape))
 def reshape(a, shape):
     """The elements of `a`, in order, in another shape; one length may be -1."""
     return a.reshape(shape)
+
+
+@differentiable(lambda g, a_shape: reshape(g, a_shape))
+def ravel(a):
+    """The elements of `a`, in order, along one axis."""
+    return a.ravel()
 
 
 def _inverse(axes, ndim):
@@ -48,3 +64,100 @@ def expand_dims(a, axis):
 def broadcast_to(array, shape):
     """`array` repeated to `shape`, by NumPy's rules of broadcasting. A view: nothing is copied."""
     return np.broadcast_to(array, shape)
+
+
+def _part(i):
+    return lambda g, starts, axis: g[along(axis, g.ndim, slice(starts[i], starts[i + 1]))]
+
+
+@on_sequence(lambda i, names: _part(i))
+def _concatenate(arrays, axis, starts):
+    return np.concatenate(arrays, axis)
+
+
+def concatenate(arrays, axis=0):
+    """Arrays one after the other along `axis`; all elements in order along one axis where it is None."""
+    if axis is None:
+        arrays, axis = [ravel(a) for a in arrays], 0
+    for a in arrays:
+        if not -len(a.shape) <= axis < len(a.shape):
+            raise IndexError(f"concatenate: axis {axis} is out of range for an array of shape {a.shape}")
+    return _concatenate(arrays, axis, tuple(accumulate((a.shape[axis] for a in arrays), initial=0)))
+
+
+@on_sequence(lambda i, names: lambda g, axis: g[along(axis, g.ndim, i)])
+def stack(arrays, axis=0):
+    """Arrays of one shape side by side along a new axis."""
+    return np.stack(arrays, axis)
+
+
+def split(ary, indices_or_sections, axis=0):
+    """A list of parts along `axis`: so many of equal length, or cut at each of the given indices."""
+    if not -ary.ndim <= axis < ary.ndim:
+        raise IndexError(f"split: axis {axis} is out of range for an array of shape {ary.shape}")
+    n = ary.shape[axis]
+    if isinstance(indices_or_sections, int):
+        if indices_or_sections < 1 or n % indices_or_sections:
+            raise ValueError(f"split: {indices_or_sections} equal parts of axis {axis} of shape {ary.shape}")
+        cuts = range(0, n + 1, n // indices_or_sections) if n else [0] * (indices_or_sections + 1)
+    else:
+        cuts = [0, *indices_or_sections, n]
+    return [ary[along(axis, ary.ndim, slice(*pair))] for pair in pairwise(cuts)]
+
+
+@differentiable(lambda g, axis: flip(g, axis))
+def flip(m, axis=None):
+    """Elements in reverse order along `axis` (an int, a tuple, or None for all). A view: nothing is copied."""
+    return np.flip(m, axis)
+
+
+def _opposite(shift):
+    return tuple(-n for n in shift) if isinstance(shift, tuple | list) else -shift
+
+
+@differentiable(lambda g, shift, axis: roll(g, _opposite(shift), axis))
+def roll(a, shift, axis=None):
+    """Elements moved by `shift` along `axis`, those that leave at one end coming back at the other."""
+    return np.roll(a, shift, axis)
+
+
+def _sum_of_copies(g, a_shape, repeats, axis):
+    shape = (math.prod(a_shape),) if axis is None else a_shape
+    axis = 0 if axis is None else axis % len(shape)
+    if isinstance(repeats, int):
+        copies = reshape(g, (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
+        return reshape(copies.sum(axis=axis + 1), a_shape)
+    origin = positions(shape[axis], g).repeat(repeats)
+    return reshape(put(g, shape, along(axis, len(shape), origin)), a_shape)
+
+
+@differentiable(_sum_of_copies)
+def repeat(a, repeats, axis=None):
+    """Each element `repeats` times (an int, or one for each element along `axis`); of all in order by default."""
+    return a.repeat(repeats, axis)
+
+
+def _inner(g, a_shape, pad_width):
+    return g[tuple(slice(before, before + n) for n, (before, _) in zip(a_shape, pad_width, strict=True))]
+
+
+@differentiable(_inner)
+def _pad(a, pad_width, constant_values):
+    return np.pad(a, pad_width, constant_values=constant_values) if pad_width else a.copy()
+
+
+def pad(array, pad_width, mode="constant", constant_values=0):
+    """`array` with elements put before and after it along each axis.
+
+    pad_width: (before, after) for each axis, for all, or one number for both and all.
+    mode: "constant" (`constant_values`), or copies of elements of the array: "edge", "reflect", "symmetric", "wrap".
+    """
+    widths = tuple(map(tuple, np.broadcast_to(pad_width, (array.ndim, 2)).tolist()))
+    if mode == "constant" or not array.ndim:
+        return _pad(array, widths, constant_values)
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        raise ValueError(f'pad: mode must be "constant", "edge", "reflect", "symmetric" or "wrap", got {mode!r}')
+    for axis, width in enumerate(widths):
+        if any(width):
+            array = take(array, np.pad(positions(array.shape[axis], array), width, mode), axis)
+    return array

@@ -72,7 +72,7 @@ def _is_free(home: str, step: int, last: dict[str, int], plan: Plan, kept: tuple
 
 
 def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
-    """A function of the plan's arrays (flat, of one type) and its constants in an array of that type."""
+    """A function of the plan's arrays (flat, of one type) and its constants in float64."""
     text, reals, flags = source(plan)
     functions = ("add", "subtract", "multiply", "true_divide", "negative", "square", "sqrt", "absolute", "copyto")
     comparisons = ("less", "less_equal", "greater", "greater_equal", "not_equal")
@@ -86,6 +86,7 @@ def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
         if not store or store[0].shape[1] < size:
             store[:] = np.empty((reals, size), dtype), np.empty((flags, size), bool)
         with np.errstate(all="ignore"):
-            run(*arguments, *store)
+            *arrays, constants = arguments
+            run(*arrays, constants.astype(dtype), *store)
 
     return kernel

@@ -26,7 +26,7 @@ def source(plan: Plan) -> str:
     """The text of the loop: load, compute, store; one element at a time."""
     values = {a: f"{a}_" for a in plan.arrays}
     lines = [f"def {plan.name}({', '.join(plan.arrays)}, constants):"]
-    lines += [f"    {c} = constants[{i}]" for i, c in enumerate(plan.expressions)]
+    lines += [f"    {c} = real(constants[{i}])" for i, c in enumerate(plan.expressions)]
     lines += [f"    for i in range({plan.arrays[0]}.size):"]
     read = {a for step in plan.steps for a in step.arguments} | set(plan.outputs.values())
     lines += [f"        {a}_ = {a}[i]" for a in plan.arrays if a in read]
@@ -38,12 +38,13 @@ def source(plan: Plan) -> str:
 
 
 def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
-    """A function of the plan's arrays (flat, C-contiguous, of one type) and its constants in an array of that type."""
+    """A function of the plan's arrays (flat, C-contiguous, of one type) and its constants in float64."""
     import numba
 
-    scope: dict[str, Any] = {"sqrt": np.sqrt if dtype != np.float64 else math.sqrt, "abs": abs}
+    real = numba.from_dtype(np.dtype(dtype))
+    scope: dict[str, Any] = {"real": real, "sqrt": np.sqrt if dtype != np.float64 else math.sqrt, "abs": abs}
     exec(source(plan), scope)
-    array = numba.types.Array(numba.from_dtype(np.dtype(dtype)), 1, "C")
-    signature = numba.void(*[array] * (len(plan.arrays) + 1))
+    array = numba.types.Array(real, 1, "C")
+    signature = numba.void(*[array] * len(plan.arrays), numba.types.Array(numba.float64, 1, "C"))
     kernel: Callable[..., None] = numba.njit([signature], error_model="numpy", nogil=True)(scope[plan.name])
     return kernel

@@ -60,14 +60,9 @@ def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
             made = _eager(formula, plan), lambda values, _: dict(zip(formula.hyperparameters, values, strict=True))
         else:
             compile_plan = compiled.compile_plan if name == "numba" else blocked.compile_plan
-            made = compile_plan(plan, like.dtype), lambda _, constants: _rounded(constants, like.dtype)
+            made = compile_plan(plan, like.dtype), lambda _, constants: np.array(constants, np.float64)
         plan.kernels[name, like.dtype] = made
     return made
-
-
-def _rounded(constants: tuple[float, ...], dtype: Any) -> Any:
-    with np.errstate(all="ignore"):
-        return np.array(constants, dtype)
 
 
 def _eager(formula: Formula, plan: Plan) -> Run:

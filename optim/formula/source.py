@@ -33,6 +33,7 @@ class Formula:
         parameters = inspect.signature(function).parameters.values()
         self.arrays = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         self.hyperparameters = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        self.counted, self.sees_first = "t" in self.hyperparameters, "first" in self.hyperparameters
         self.returns, self._traced = _named(function)
         unknown = set(self.returns) - set(self.arrays)
         if unknown:

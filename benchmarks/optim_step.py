@@ -1,0 +1,239 @@
+"""One optimizer step alone: ours in each execution, beside torch's default, foreach and fused.
+
+    python benchmarks/optim_step.py [--quick] [--algorithms Adam SGD ...] [--sets 784,256,128,10 ...] [--out FILE]
+
+All are timed in turn in one run, float32, with the same gradients. Large sets of tensors are also compared with a
+measured copy that moves as many bytes as the step must: gradient, parameter and state read, the latter two written.
+What `optim` or torch does not have is skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from common import RESULTS, Burst, Others, figure, interleaved, print_table, repeated, report, write_json
+
+import minigrad as mg
+import optim
+
+
+class Algorithm(NamedTuple):
+    """An optimizer of ours by its name, torch's name for it (None where torch has none), and settings of both."""
+
+    name: str
+    torch_name: str | None
+    settings: dict[str, Any] = {}
+    matrices_only: bool = False
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *(k if v is True else f"{k}={v}" for k, v in self.settings.items())])
+
+
+ALGORITHMS = [
+    Algorithm("SGD", "SGD"),
+    Algorithm("SGD", "SGD", {"momentum": 0.9}),
+    Algorithm("SGD", "SGD", {"momentum": 0.9, "nesterov": True}),
+    Algorithm("Adam", "Adam"),
+    Algorithm("Adam", "Adam", {"amsgrad": True}),
+    Algorithm("AdamW", "AdamW"),
+    Algorithm("Adamax", "Adamax"),
+    Algorithm("NAdam", "NAdam"),
+    Algorithm("RAdam", "RAdam"),
+    Algorithm("Adagrad", "Adagrad"),
+    Algorithm("Adadelta", "Adadelta"),
+    Algorithm("RMSprop", "RMSprop"),
+    Algorithm("RMSprop", "RMSprop", {"centered": True, "momentum": 0.9}),
+    Algorithm("Rprop", "Rprop"),
+    Algorithm("ASGD", "ASGD"),
+    Algorithm("Adafactor", "Adafactor"),
+    Algorithm("Muon", "Muon", matrices_only=True),
+    Algorithm("Lion", None),
+    Algorithm("AdaBelief", None),
+    Algorithm("Yogi", None),
+    Algorithm("LAMB", None),
+    Algorithm("LARS", None, {"momentum": 0.9}),
+    Algorithm("Adan", None),
+    Algorithm("ScheduleFreeSGD", None),
+    Algorithm("ScheduleFreeAdamW", None),
+    Algorithm("Prodigy", None),
+]
+"""SparseAdam is not among them: what it does depends on how many rows have a gradient."""
+
+
+def layers(*sizes: int) -> list[tuple[int, ...]]:
+    """The shapes of an MLP's parameters."""
+    return [shape for i, o in pairwise(sizes) for shape in ((o, i), (o,))]
+
+
+SETS: dict[str, list[tuple[int, ...]]] = {
+    "64,128,128,10": layers(64, 128, 128, 10),
+    "784,256,128,10": layers(784, 256, 128, 10),
+    "8x(1024x1024+1024)": [(1024, 1024), (1024,)] * 8,
+    "4096x4096": [(4096, 4096)],
+    "500x1000": [(1000,)] * 500,
+}
+LARGE = 4_000_000
+"""Elements from which a set is compared with a copy: its arrays are in no cache."""
+LR = 1e-3
+EXECUTIONS = ("numba", "blocked", "eager")
+TORCH = {"torch": {}, "torch-foreach": {"foreach": True}, "torch-fused": {"fused": True}}
+
+
+def ours(
+    algorithm: Algorithm, execution: str, values: list[np.ndarray], gradients: list[np.ndarray]
+) -> tuple[Burst, Any]:
+    """A burst of our steps in one execution, and the optimizer."""
+    params = [mg.tensor(value.copy(), requires_grad=True) for value in values]
+    for p, g in zip(params, gradients, strict=True):
+        p.grad = mg.tensor(g)
+    optimizer = getattr(optim, algorithm.name)(params, **{"lr": LR, **algorithm.settings})
+
+    def burst(steps: int) -> None:
+        with optim.execution(execution):
+            for _ in range(steps):
+                optimizer.step()
+
+    return burst, optimizer
+
+
+def torchs(algorithm: Algorithm, values: list[np.ndarray], gradients: list[np.ndarray]) -> Iterator[tuple[str, Burst]]:
+    """Bursts of torch's steps, in each of its implementations that exists for this algorithm."""
+    import torch
+
+    optimizer_class = getattr(torch.optim, algorithm.torch_name or "", None)
+    if optimizer_class is None:
+        return
+    for name, how in TORCH.items():
+        params = [torch.nn.Parameter(torch.from_numpy(value.copy())) for value in values]
+        for p, g in zip(params, gradients, strict=True):
+            p.grad = torch.from_numpy(g)
+        try:
+            step = optimizer_class(params, **{"lr": LR, **algorithm.settings, **how}).step
+            step()
+        except (TypeError, RuntimeError):  # of an unknown argument, or of a device it isn't made for
+            continue
+        yield name, repeated(step)
+
+
+def least_bytes(optimizer: Any) -> int:
+    """What a step cannot avoid to move: it reads parameter, gradient and state, and writes parameter and state."""
+    total = 0
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            state = [value for value in optimizer.state.get(p, {}).values() if isinstance(value, np.ndarray)]
+            total += 3 * p.data.nbytes + 2 * sum(array.nbytes for array in state)
+    return total
+
+
+def copying(amount: int) -> Burst:
+    """A burst of copies that move `amount` bytes each: half of them read, half written."""
+    source = np.ones(amount // 8, np.float32)
+    target = np.empty_like(source)
+    target[:] = 0  # touched before it is timed
+    return repeated(lambda: np.copyto(target, source))
+
+
+def measured(algorithm: Algorithm, name: str, executions: list[str], rounds: int, budget: float) -> dict[str, Any]:
+    """The results of an algorithm on one set of tensors."""
+    shapes = [shape for shape in SETS[name] if len(shape) == 2 or not algorithm.matrices_only]
+    stream = np.random.default_rng(0)
+    values, gradients = ([stream.standard_normal(shape, np.float32) for shape in shapes] for _ in range(2))
+    bursts = {}
+    for execution in executions:
+        bursts[execution], optimizer = ours(algorithm, execution, values, gradients)
+    if importlib.util.find_spec("torch"):
+        bursts |= dict(torchs(algorithm, values, gradients))
+    result: dict[str, Any] = {"algorithm": str(algorithm), "tensors": name}
+    if sum(value.size for value in values) >= LARGE:
+        bursts[execution](1)  # gives the optimizer its state
+        result["bytes"] = least_bytes(optimizer)
+        bursts["copy"] = copying(result["bytes"])
+    return result | {"microseconds": interleaved(bursts, rounds, budget)}
+
+
+def first_step(algorithm: Algorithm) -> float:
+    """Seconds of the first step with Numba: it traces the formula and compiles the loop."""
+    matrix = [np.ones((4, 4), np.float32)]
+    burst, _ = ours(algorithm, "numba", matrix, matrix)
+    start = time.perf_counter()
+    burst(1)
+    return time.perf_counter() - start
+
+
+def compile_times(algorithms: list[Algorithm]) -> list[dict[str, Any]]:
+    """Of each algorithm; Numba's own start, which comes with the first thing it compiles, left out."""
+    import numba
+
+    numba.njit([numba.void(numba.float32[::1])])(lambda x: None)
+    return [
+        {"algorithm": str(algorithm), "first step, seconds": round(first_step(algorithm), 4)}
+        for algorithm in algorithms
+    ]
+
+
+def rows_of(results: list[dict[str, Any]], name: str) -> list[list[str]]:
+    """A table for one set of tensors: our microseconds, and torch's as multiples of our fastest."""
+    results = [result for result in results if result["tensors"] == name]
+    present = {column for result in results for column in result["microseconds"]}
+    own = [column for column in EXECUTIONS if column in present]
+    torch = [column for column in TORCH if column in present]
+    head = [
+        name,
+        *own,
+        *(f"{column} ×" for column in torch),
+        *(["copy", "ours/copy", "GB/s"] if "copy" in present else []),
+    ]
+    rows = [head]
+    for result in results:
+        times = {column: entry["median"] for column, entry in result["microseconds"].items()}
+        best = min(times[column] for column in own)
+        row = [result["algorithm"], *(figure(times[column]) for column in own)]
+        row += [f"{times[column] / best:.2f}" if column in times else "-" for column in torch]
+        if "copy" in times:
+            row += [figure(times["copy"]), f"{best / times['copy']:.2f}", f"{result['bytes'] / best / 1e3:.1f}"]
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    names = list(dict.fromkeys(algorithm.name for algorithm in ALGORITHMS))
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="5 rounds in place of 20, and at most 3 seconds a row")
+    parser.add_argument("--algorithms", nargs="+", choices=names, default=names, metavar="NAME")
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
+    parser.add_argument("--out", type=Path, default=RESULTS / "optim_step.json")
+    options = parser.parse_args()
+    notes = [f"{name} left out: optim has none" for name in options.algorithms if not hasattr(optim, name)]
+    algorithms = [a for a in ALGORITHMS if a.name in options.algorithms and hasattr(optim, a.name)]
+    rounds, budget = (5, 3.0) if options.quick else (20, 15.0)
+    others = Others()
+    executions = list(EXECUTIONS)
+    if importlib.util.find_spec("numba") is None:
+        executions.remove("numba")
+        notes.append("numba left out: not installed")
+    if importlib.util.find_spec("torch") is None:
+        notes.append("torch left out: not installed")
+    if notes:
+        print(*notes, sep="\n", end="\n\n")
+    compiling = compile_times(algorithms) if "numba" in executions else []
+    if compiling:
+        print_table([["first step with Numba", "seconds"], *([str(v) for v in row.values()] for row in compiling)])
+    results = []
+    for name in options.sets:
+        results += [measured(algorithm, name, executions, rounds, budget) for algorithm in algorithms]
+        print("\nmicroseconds, and torch's as multiples of our fastest")
+        print_table(rows_of(results, name))
+    settings = {"dtype": "float32", "rounds": rounds, "seconds a row at most": budget, "lr": LR}
+    write_json(options.out, report("optim_step", settings, results, notes, others) | {"compile": compiling})
+
+
+if __name__ == "__main__":
+    main()

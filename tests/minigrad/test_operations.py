@@ -1,0 +1,366 @@
+"""Every operation on random calls: its value against NumPy's, its derivatives against differences."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import minigrad as mg
+from tests.minigrad.operation_table import CONSTANT, SMOOTH, Example
+
+quick = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+smooth = pytest.mark.parametrize("name", sorted(SMOOTH))
+
+
+def answers(example: Example, dtype=None, tensors=True, requires_grad=False):
+    """What the call gives, as a list."""
+    xs = [x if dtype is None else x.astype(dtype) for x in example.arrays]
+    if tensors:
+        xs = [mg.Tensor(x) for x in xs]
+        for x in xs:
+            x.requires_grad = requires_grad
+    answer = example.function(*xs)
+    return xs, list(answer) if isinstance(answer, list | tuple) else [answer]
+
+
+def expected(example: Example, dtype=None):
+    answer = example.reference(*(x if dtype is None else x.astype(dtype) for x in example.arrays))
+    return list(answer) if isinstance(answer, list | tuple) else [answer]
+
+
+def check_value(example: Example, ours, reference):
+    assert len(ours) == len(reference)
+    for out, wanted in zip(ours, reference, strict=True):
+        wanted = np.asarray(wanted)
+        assert isinstance(out, mg.Tensor)
+        assert out.shape == wanted.shape
+        if example.exact:
+            assert out.dtype == wanted.dtype
+            np.testing.assert_array_equal(out.numpy(), wanted)
+        else:
+            np.testing.assert_allclose(out.numpy(), wanted, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", sorted(SMOOTH | CONSTANT))
+@settings(quick, max_examples=25)
+@given(data=st.data())
+def test_value(name, data):
+    example = data.draw((SMOOTH | CONSTANT)[name])
+    reference = expected(example)
+    check_value(example, answers(example)[1], reference)
+    _, raw = answers(example, tensors=False)
+    assert not any(isinstance(out, mg.Tensor) for out in raw)
+    for out, tensor in zip(raw, answers(example)[1], strict=True):
+        np.testing.assert_array_equal(out, tensor.numpy())
+
+
+@smooth
+@settings(quick, max_examples=20)
+@given(data=st.data())
+def test_derivatives_to_second_order(name, data):
+    example = data.draw(SMOOTH[name])
+    xs, _ = answers(example, requires_grad=True)
+    assert mg.gradcheck(example.function, xs, atol=1e-5, rtol=1e-4)
+
+
+@smooth
+@settings(quick, max_examples=10)
+@given(data=st.data(), dtype=st.sampled_from([np.float32, np.float16]))
+def test_narrow_types_are_kept(name, data, dtype):
+    example = data.draw(SMOOTH[name])
+    xs, outs = answers(example, dtype, requires_grad=True)
+    wide, wide_outs = answers(example, requires_grad=True)
+    for out, wide_out, numpys in zip(outs, wide_outs, expected(example, dtype), strict=True):
+        if example.exact:
+            assert out.dtype == np.asarray(numpys).dtype
+            np.testing.assert_array_equal(out.numpy(), numpys)
+        assert out.dtype == dtype or wide_out.dtype != np.float64 or name == "power"
+        np.testing.assert_allclose(out.numpy(), wide_out.numpy(), **tolerance(dtype))
+    seeds = [mg.Tensor(np.ones_like(out.data)) for out in outs]
+    wide_seeds = [mg.Tensor(np.ones_like(out.data)) for out in wide_outs]
+    recorded = [i for i, out in enumerate(outs) if out.requires_grad]
+    if not recorded:
+        return
+    pick = lambda values: [values[i] for i in recorded]
+    found = mg.grad(pick(outs), xs, pick(seeds), allow_unused=True, retain_graph=True)
+    again = mg.grad(pick(outs), xs, pick(seeds), create_graph=True, allow_unused=True)
+    precise = mg.grad(pick(wide_outs), wide, pick(wide_seeds), allow_unused=True)
+    for x, g, recorded_g, wide_g in zip(xs, found, again, precise, strict=True):
+        if g is not None:
+            assert g.dtype == recorded_g.dtype == x.dtype
+            assert g.shape == x.shape
+            np.testing.assert_allclose(g.numpy(), wide_g.numpy(), **tolerance(dtype))
+            np.testing.assert_allclose(g.numpy(), recorded_g.numpy(), **tolerance(dtype))
+
+
+def tolerance(dtype):
+    eps = float(np.finfo(dtype).eps)
+    return {"rtol": 100 * eps, "atol": 100 * eps}
+
+
+@smooth
+@settings(quick, max_examples=5)
+@given(data=st.data())
+def test_nothing_is_recorded_without_need(name, data):
+    example = data.draw(SMOOTH[name])
+    assert not any(out.requires_grad for out in answers(example)[1])
+    with mg.no_grad():
+        xs, outs = answers(example, requires_grad=True)
+        assert not any(out.requires_grad for out in outs if out is not xs[0])
+
+
+@pytest.mark.parametrize("name", sorted(CONSTANT))
+def test_constants_are_not_recorded(name):
+    if name not in ("one_hot", "invert", "bitwise_and", "bitwise_or", "bitwise_xor"):
+        x = mg.tensor([0.5, -1.0], requires_grad=True)
+        function = getattr(mg, name)
+        binary = len(function.operation.parameters) == 2
+        assert not (function(x, x) if binary else function(x)).requires_grad
+
+
+SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 5e-324, 1e308])
+UNARY = [
+    "absolute", "negative", "positive", "sign", "exp", "expm1", "log", "log1p", "log2", "sqrt", "square", "reciprocal",
+    "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "isnan", "isinf", "isfinite",
+]  # fmt: skip
+BINARY = [
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "equal", "not_equal", "less", "less_equal", "greater",
+    "greater_equal",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNARY + BINARY)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_special_values_are_numpys(name, dtype):
+    with np.errstate(all="ignore"):
+        x = SPECIAL.astype(dtype)
+        arguments = (x,) if name in UNARY else (x, x[:, None])
+        ours = getattr(mg, name)(*map(mg.Tensor, arguments)).numpy()
+        wanted = getattr(np, name)(*arguments)
+    np.testing.assert_array_equal(ours, wanted)
+    np.testing.assert_array_equal(np.signbit(ours), np.signbit(wanted))
+
+
+def test_erf_is_accurate_to_a_few_units_in_the_last_place():
+    x = np.concatenate([np.linspace(-7, 7, 20_001), np.logspace(-300, 1, 2001)])
+    wanted = np.array([math.erf(v) for v in x])
+    assert np.max(np.abs(mg.erf(x) - wanted) / np.spacing(np.abs(wanted))) <= 4
+    narrow = mg.erf(x.astype(np.float32))
+    assert narrow.dtype == np.float32
+    np.testing.assert_allclose(narrow, [math.erf(v) for v in x.astype(np.float32)], rtol=8e-7, atol=1e-45)
+    np.testing.assert_array_equal(mg.erf(np.array([np.inf, -np.inf, np.nan, 0.0])), [1, -1, np.nan, 0])
+    assert np.signbit(mg.erf(np.array(-0.0)))
+    assert mg.erf(np.array([300.0, 0.25], np.float16)).dtype == np.float16
+
+
+def gradient(function, *values):
+    xs = [mg.tensor(v, dtype="float64", requires_grad=True) for v in values]
+    found = mg.grad(function(*xs).sum(), xs)
+    return [g.numpy().tolist() for g in found]
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "wanted"),
+    [
+        (mg.absolute, [0.0], [0.0]),
+        (mg.sign, [0.0], [0.0]),
+        (mg.relu, [0.0], [0.0]),
+        (lambda x: mg.leaky_relu(x, 0.1), [0.0], [0.1]),
+        (lambda x: mg.elu(x, 0.5), [0.0], [0.5]),
+        (lambda x: mg.clip(x, -1.0, 1.0), [-1.0, 1.0, 2.0], [1.0, 1.0, 0.0]),
+        (mg.norm, [0.0, 0.0], [0.0, 0.0]),
+        (lambda x: mg.norm(x, 3), [0.0, 0.0], [0.0, 0.0]),
+        (lambda x: mg.norm(x, 1.5), [0.0, 2.0], [0.0, 1.0]),
+        (lambda x: mg.norm(x, np.inf), [2.0, -2.0], [0.5, -0.5]),
+        (mg.std, [3.0, 3.0], [0.0, 0.0]),
+        (mg.max, [1.0, 3.0, 3.0], [0.0, 0.5, 0.5]),
+        (mg.min, [1.0, 1.0, 3.0], [0.5, 0.5, 0.0]),
+        (mg.max, [1.0, np.nan], [0.0, 1.0]),
+        (lambda x: x**2, [0.0], [0.0]),
+        (lambda x: x**1, [0.0], [1.0]),
+        (lambda x: x**0, [0.0], [0.0]),
+        (mg.prod, [0.0, 2.0, 3.0], [6.0, 0.0, 0.0]),
+        (mg.prod, [0.0, 0.0, 3.0], [0.0, 0.0, 0.0]),
+    ],
+)
+def test_subgradients_are_those_documented(function, x, wanted):
+    assert gradient(function, x) == [wanted]
+
+
+def test_ties_of_two_share_the_gradient():
+    assert gradient(mg.maximum, [1.0, 2.0], [1.0, 1.0]) == [[0.5, 1.0], [0.5, 0.0]]
+    assert gradient(mg.minimum, [1.0, 2.0], [1.0, 1.0]) == [[0.5, 0.0], [0.5, 1.0]]
+
+
+def test_second_derivative_of_a_product_with_two_zeros():
+    x = mg.tensor([0.0, 0.0, 3.0], dtype="float64", requires_grad=True)
+    assert mg.hessian(mg.prod, x).numpy().tolist() == [[0, 3, 0], [3, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("function", [mg.sigmoid, mg.silu, mg.softplus, mg.gelu, mg.tanh, mg.erf, mg.elu])
+def test_activations_far_out(function):
+    x = mg.tensor([-1000.0, 1000.0], dtype="float64", requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (g,) = mg.grad(function(x).sum(), [x], create_graph=True)
+        (second,) = mg.grad(g.sum(), [x])
+    assert np.isfinite(function(x).numpy()).all()
+    assert g.numpy()[0] == 0
+    assert np.isfinite(second.numpy()).all()
+
+
+@pytest.mark.parametrize("function", [mg.softmax, mg.log_softmax, mg.logsumexp])
+def test_softmax_far_out(function):
+    x = mg.tensor([[-1000.0, 1000.0, 999.0]], dtype="float64", requires_grad=True)
+    (g,) = mg.grad(function(x).sum(), [x])
+    assert np.isfinite(function(x).numpy()).all()
+    assert np.isfinite(g.numpy()).all()
+
+
+def test_numpys_functions_are_recorded():
+    x = mg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype="float64", requires_grad=True)
+    array = x.numpy()
+    for function in (
+        np.exp,
+        np.abs,
+        np.amax,
+        np.linalg.norm,
+        np.transpose,
+        np.cumsum,
+        np.ravel,
+        lambda x: np.mean(x, axis=0),
+        lambda x: np.std(x, axis=0, ddof=1, keepdims=True),
+        lambda x: np.true_divide(1.0, x),
+        lambda x: np.power(x, 3),
+        lambda x: np.concatenate([x, array], axis=1),
+        lambda x: np.stack([array, x]),
+        lambda x: np.where(array > 2, x, 0.0),
+        lambda x: np.einsum("ij,jk", x, array),
+        lambda x: np.take(x, [0, 0], axis=1),
+        lambda x: np.pad(x, 1),
+        lambda x: np.split(x, 2)[1],
+        lambda x: np.clip(x, 2, 3),
+        lambda x: array @ x,
+        lambda x: array - x,
+        lambda x: np.float64(2) * x,
+    ):
+        recorded = function(x)
+        assert isinstance(recorded, mg.Tensor)
+        assert recorded.requires_grad
+        np.testing.assert_array_equal(recorded.numpy(), function(array))
+
+
+def test_numpys_questions_are_answered():
+    x = mg.tensor([[1.0, 2.0]], requires_grad=True)
+    assert np.shape(x) == (1, 2)
+    assert np.ndim(x) == 2
+    assert np.size(x) == 2
+    assert np.allclose(x, [[1, 2]])
+    assert np.array_equal(x, x)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.sort(x),
+        lambda x: np.linalg.svd(x),
+        lambda x: np.linalg.trace(x),
+        lambda x: np.put(x, 0, 1.0),
+        lambda x: np.add.reduce(x),
+        lambda x: np.exp(x, where=[True]),
+        lambda x: np.cbrt(x),
+        lambda x: np.sum(x, dtype=np.float32),
+        lambda x: np.mean(x, where=[True]),
+    ],
+)
+def test_what_numpy_has_and_minigrad_has_not_is_said(call):
+    with pytest.raises(TypeError, match=r"np\.|ufunc"):
+        call(mg.tensor([[1.0, 2.0]]))
+
+
+def test_methods_are_the_operations():
+    x = mg.tensor(np.arange(6.0).reshape(2, 3) + 1, requires_grad=True)
+    for name in (
+        "cumsum",
+        "diagonal",
+        "exp",
+        "log",
+        "max",
+        "mean",
+        "min",
+        "prod",
+        "ravel",
+        "std",
+        "sum",
+        "trace",
+        "var",
+    ):
+        np.testing.assert_array_equal(getattr(x, name)().numpy(), getattr(mg, name)(x.numpy()))
+    np.testing.assert_array_equal(x.flatten().numpy(), x.numpy().flatten())
+    np.testing.assert_array_equal(x.dot(x.T).numpy(), x.numpy() @ x.numpy().T)
+    np.testing.assert_array_equal(x.repeat(2, axis=1).numpy(), x.numpy().repeat(2, axis=1))
+    np.testing.assert_array_equal(x.take([1, 1], axis=0).numpy(), x.numpy()[[1, 1]])
+    np.testing.assert_array_equal((7 // x).numpy(), 7 // x.numpy())
+    np.testing.assert_array_equal((7 % x).numpy(), 7 % x.numpy())
+    np.testing.assert_array_equal((+x).numpy(), x.numpy())
+    whole = mg.tensor([6, 3])
+    assert (whole & 2).tolist() == [2, 2]
+    assert (1 | whole).tolist() == [7, 3]
+    assert (whole ^ 1).tolist() == [7, 2]
+    assert (~(whole > 3)).tolist() == [False, True]
+
+
+def test_indices_may_be_tensors():
+    x = mg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    index = mg.tensor([[0, 2], [1, 1]])
+    np.testing.assert_array_equal(mg.take_along_axis(x, index, 1).numpy(), [[0, 2], [4, 4]])
+    np.testing.assert_array_equal(x.take(index).numpy(), [[0, 2], [1, 1]])
+    np.testing.assert_array_equal(mg.one_hot(index, 3).numpy()[0], [[1, 0, 0], [0, 0, 1]])
+    np.testing.assert_array_equal(x[index[:, 0]].numpy(), [[0, 1, 2], [3, 4, 5]])
+
+
+def test_many_inputs():
+    xs = [mg.tensor([float(i)], requires_grad=True) for i in range(300)]
+    joined = mg.concatenate(xs)
+    mg.sum(joined * joined).backward()
+    assert [x.grad.item() for x in xs] == [2.0 * i for i in range(300)]
+
+
+X = mg.tensor(np.ones((2, 3)), requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: mg.concatenate([]), ValueError, "concatenate: need at least one array"),
+        (lambda: mg.concatenate([X, X], axis=2), IndexError, r"concatenate: axis 2 .* shape \(2, 3\)"),
+        (lambda: mg.concatenate([X, X.T]), ValueError, r"concatenate: .*x1: shape \(3, 2\)"),
+        (lambda: mg.stack([X, X.T]), ValueError, "stack: .*same shape"),
+        (lambda: mg.split(X, 2, axis=1), ValueError, r"split: 2 equal parts of axis 1 of shape \(2, 3\)"),
+        (lambda: mg.split(X, 2, axis=2), IndexError, "split: axis 2"),
+        (lambda: mg.pad(X, 1, mode="mean"), ValueError, "pad: mode must be .* got 'mean'"),
+        (lambda: mg.einsum("ij,jk", X), ValueError, r"einsum: 'ij,jk' describes 2 operand\(s\), got 1"),
+        (lambda: mg.einsum("ijk", X), ValueError, "einsum: 'ijk' does not fit operand 0, which has 2 axes"),
+        (lambda: mg.einsum("i...->i", X), ValueError, "einsum: .* not in the answer"),
+        (lambda: mg.einsum("ij,jk", X, X), ValueError, "einsum: "),
+        (lambda: mg.norm(X, "nuc"), ValueError, "norm: for matrices, ord must be .* got 'nuc'"),
+        (lambda: mg.norm(X, "fro", axis=0), ValueError, "norm: .*'fro'"),
+        (lambda: mg.norm(mg.ones_like(X[None]), 2), ValueError, "norm: ord 2 over axis None"),
+        (lambda: mg.gelu(X, "erf"), ValueError, 'gelu: approximate must be "none" or "tanh"'),
+        (lambda: mg.clip(X), ValueError, "clip: expected a_min, a_max or both"),
+        (lambda: mg.one_hot(X, 3), TypeError, "one_hot: expected integer indices"),
+        (lambda: mg.one_hot(mg.tensor([3]), 3), IndexError, r"one_hot: indices must be in 0\.\.2"),
+        (lambda: mg.take(X, [7]), IndexError, "take: index 7 is out of bounds"),
+        (lambda: mg.take_along_axis(X, np.array([0]), 0), ValueError, r"take_along_axis: indices of shape \(1,\)"),
+        (lambda: mg.dot(X, X), ValueError, "dot: shapes"),
+        (lambda: mg.cumsum(X, axis=2), ValueError | IndexError, "cumsum: axis 2 is out of bounds"),
+        (lambda: mg.var(X, ddof=6), ValueError, "var: 6 element"),
+    ],
+)
+def test_wrong_input_is_explained(call, error, message):
+    kinds = error.__args__ if hasattr(error, "__args__") else error
+    with pytest.raises(kinds, match=message):
+        call()

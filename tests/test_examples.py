@@ -1,0 +1,170 @@
+"""The examples run and leave their pictures, and what the README says of them and of the code is so."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def printed(example: str, *options: object, cwd: Path) -> str:
+    """What an example prints when it is run in a folder."""
+    command = [sys.executable, str(ROOT / "examples" / example), *map(str, options)]
+    done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def loaded(name: str):
+    """An example as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --- digits
+
+
+@pytest.mark.parametrize("optimizer", loaded("digits").OPTIMIZERS)
+def test_digits(tmp_path, optimizer):
+    lines = printed("digits.py", "--optimizer", optimizer, cwd=tmp_path).splitlines()
+    (percent,) = re.fullmatch(r"test accuracy: (\d+\.\d) %", lines[-1]).groups()
+    assert float(percent) >= 97
+    assert (tmp_path / "out" / "digits.png").read_bytes().startswith(PNG)
+
+
+def test_digits_last_line_and_picture_twice(tmp_path):
+    options = ("--epochs", 3, "--batch-size", 64, "--seed", 5, "--device", "cpu")
+    lines = [printed("digits.py", *options, "--out", tmp_path / out, cwd=tmp_path).splitlines()[-1] for out in "ab"]
+    assert lines[0] == lines[1]
+    assert (tmp_path / "a" / "digits.png").read_bytes() == (tmp_path / "b" / "digits.png").read_bytes()
+
+
+@pytest.mark.parametrize("optimizer", loaded("digits").OPTIMIZERS)
+def test_digits_bits_twice(tmp_path, optimizer):
+    digits = loaded("digits")
+    data = digits.load_data()
+
+    def trained(seed: int) -> dict[str, bytes]:
+        arguments = ["--optimizer", optimizer, "--epochs", "3", "--seed", str(seed), "--out", str(tmp_path)]
+        model, _ = digits.train(digits.parse(arguments), data)
+        return {name: array.tobytes() for name, array in model.state_dict().items()}
+
+    assert trained(5) == trained(5)
+    assert trained(5) != trained(6)
+
+
+def test_digits_sets_share_no_image():
+    data = loaded("digits").load_data()
+    sizes = {name: (images.shape, labels.shape) for name, (images, labels) in data.items()}
+    assert sizes == {"training": ((1437, 64), (1437,)), "test": ((360, 64), (360,))}
+    training, test = ({image.tobytes() for image in images} for images, _ in data.values())
+    assert not training & test
+    assert all(images.min() == 0 and images.max() == 1 for images, _ in data.values())
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--optimizer", "newton", "invalid choice: 'newton'"),
+        ("--lr", "0", "expected a positive number, got '0'"),
+        ("--lr", "nan", "expected a positive number, got 'nan'"),
+        ("--lr", "fast", "expected a positive number, got 'fast'"),
+        ("--epochs", "0", "expected a positive integer, got '0'"),
+        ("--batch-size", "1.5", "expected a positive integer, got '1.5'"),
+        ("--device", "tpu", "got 'tpu'"),
+        ("--seed", "-1", "expected an integer from 0, got '-1'"),
+        ("--out", "a-file/below", "a-file"),
+    ],
+)
+def test_digits_wrong_option(tmp_path, monkeypatch, capsys, option, value, message):
+    monkeypatch.chdir(tmp_path)
+    Path("a-file").write_text("not a folder")
+    with pytest.raises(SystemExit, match="2"):
+        loaded("digits").parse([f"{option}={value}"])
+    said = capsys.readouterr().err
+    assert f"argument {option}: " in said
+    assert message in said
+
+
+def test_digits_diverging_ends_without_a_traceback(tmp_path):
+    assert "test accuracy" in printed("digits.py", "--optimizer=sgd", "--lr=1e30", "--epochs=2", cwd=tmp_path)
+
+
+# --- the others
+
+
+def test_regression(tmp_path):
+    lines = printed("regression.py", "--steps", 300, "--out", tmp_path, cwd=tmp_path).splitlines()
+    (loss,) = re.fullmatch(r"loss: (\d+\.\d+)", lines[-1]).groups()
+    assert float(loss) < 0.035  # the noise alone is 0.0225
+    assert (tmp_path / "regression.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("option", ["--steps=0", "--seed=-1", "--out=/dev/null/x"])
+def test_regression_wrong_option(capsys, option):
+    with pytest.raises(SystemExit, match="2"):
+        loaded("regression").main([option])
+    assert option.split("=")[0] in capsys.readouterr().err
+
+
+# --- the README
+
+
+def block(before: str) -> str:
+    """The code block of the README that follows a text."""
+    return re.search(re.escape(before) + r"\n+```\w*\n(.*?)```", README, re.DOTALL).group(1)
+
+
+def test_readme_tour_is_the_example():
+    source = (ROOT / "examples" / "first_steps.py").read_text(encoding="utf-8")
+    assert source.split('"""\n\n', 1)[1] == block("<!-- the code of examples/first_steps.py -->")
+
+
+def test_readme_tour_prints_what_it_shows(tmp_path):
+    assert printed("first_steps.py", cwd=tmp_path) == block("`python examples/first_steps.py` prints:")
+
+
+def test_readme_formula_is_the_source():
+    source = (ROOT / "optim" / "adam.py").read_text(encoding="utf-8")
+    formula = re.search(r"^@formula\ndef .*?^    return [^\n]*\n", source, re.DOTALL | re.MULTILINE).group()
+    assert block("<!-- the formula of optim/adam.py -->") == formula
+
+
+def test_readme_targets_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)\s", README)) | set(re.findall(r"`make ([a-z-]+)`", README))
+    assert {"demo", "test"} <= named <= targets
+
+
+def test_readme_pip_commands_are_those_of_make():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    extras = dict(re.findall(r"^\$\(VENV\)/\.(\w+): EXTRAS = (\S+)$", makefile, re.MULTILINE))
+    for target in ("demo", "test"):
+        assert f"-m pip install --editable '.[{extras[target]}]'" in README
+    assert "-m pip install --editable '.[$(EXTRAS)]'" in makefile
+
+
+def test_readme_options_exist(tmp_path):
+    commands = re.findall(r"(digits|regression)\.py((?: --\S+ \S+)+)", README)
+    assert commands
+    for example, options in commands:
+        known = set(re.findall(r"--[a-z-]+", printed(f"{example}.py", "--help", cwd=tmp_path)))
+        assert set(re.findall(r"--[a-z-]+", options)) <= known
+
+
+def test_readme_files_exist():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert links
+    assert not missing

@@ -279,23 +279,20 @@ def jax_step(problem: Problem) -> Step:
 
 
 class Contestant(NamedTuple):
-    """Who takes part: what makes its step, the packages it needs, and what it is called in a table."""
+    """Who takes part: what makes its step, and the packages it needs."""
 
     make: Callable[[Problem], Step]
-    needs: tuple[str, ...]
-    title: str
+    needs: tuple[str, ...] = ()
 
 
 CONTESTANTS = {
-    "minigrad": Contestant(minigrad_step, (), "minigrad"),
-    "floor": Contestant(floor_step, (), "floor"),
-    "numpy": Contestant(numpy_step, (), "NumPy by hand"),
-    "torch": Contestant(torch_step, ("torch",), "torch"),
-    "torch-fused": Contestant(partial(torch_step, fused=True), ("torch",), "torch, fused Adam"),
-    "torch-compile": Contestant(
-        partial(torch_step, fused=True, compiled=True), ("torch",), "torch.compile, fused Adam"
-    ),
-    "jax": Contestant(jax_step, ("jax", "optax"), "JAX jit, optax"),
+    "minigrad": Contestant(minigrad_step),
+    "floor": Contestant(floor_step),
+    "numpy": Contestant(numpy_step),
+    "torch": Contestant(torch_step, ("torch",)),
+    "torch-fused": Contestant(partial(torch_step, fused=True), ("torch",)),
+    "torch-compile": Contestant(partial(torch_step, fused=True, compiled=True), ("torch",)),
+    "jax": Contestant(jax_step, ("jax", "optax")),
 }
 
 

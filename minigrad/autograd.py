@@ -112,7 +112,7 @@ def vjp(f: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = 
     The product has the form and shapes of `inputs`, zeros for an input that f does not use.
     create_graph: record, so that answer and product can be differentiated (true of all functions here).
     """
-    ins, outs, answer = _evaluated(f, inputs, create_graph)
+    ins, outs, answer = _evaluated("vjp", f, inputs, create_graph)
     vs = _fitting("vjp", "v", v, outs)
     return _released(answer, create_graph), _like(inputs, _gradients(outs, ins, vs, create_graph))
 
@@ -122,7 +122,7 @@ def jvp(f: Callable[..., Any], inputs: Any, tangents: Any, create_graph: bool = 
 
     Computed by two backward passes: uᵀ · J is linear in u, and its derivative along t is J · t.
     """
-    ins, outs, answer = _evaluated(f, inputs, create_graph)
+    ins, outs, answer = _evaluated("jvp", f, inputs, create_graph)
     ts = _fitting("jvp", "tangents", tangents, ins)
     us = [Variable.Answer(np.zeros_like(out.data), None, True) for out in outs]
     products = _gradients(outs, ins, us, True)
@@ -131,8 +131,8 @@ def jvp(f: Callable[..., Any], inputs: Any, tangents: Any, create_graph: bool = 
 
 def hvp(f: Callable[..., Any], inputs: Any, vectors: Any, create_graph: bool = False) -> tuple[Any, Any]:
     """f(inputs) of one element, and the product of its Hessian there with `vectors`, of the shapes of `inputs`."""
-    ins, outs, answer = _evaluated(f, inputs, create_graph)
-    gradients = _gradients(outs, ins, _fitting("hvp", "the outer gradient", None, outs), True)
+    ins, outs, answer = _evaluated("hvp", f, inputs, create_graph)
+    gradients = _gradients(_single("hvp", outs), ins, [None], True)
     vs = _fitting("hvp", "vectors", vectors, ins)
     return _released(answer, create_graph), _like(inputs, _gradients(gradients, ins, vs, create_graph))
 
@@ -143,7 +143,7 @@ def jacobian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> 
     A tensor where f takes one and returns one; a tuple over the inputs where `inputs` is one; of those a tuple over
     the answers where f returns several.
     """
-    ins, outs, answer = _evaluated(f, inputs, create_graph)
+    ins, outs, answer = _evaluated("jacobian", f, inputs, create_graph)
     rows = [_like(inputs, _jacobian_of(out, ins, create_graph)) for out in outs]
     return _like(answer, rows)
 
@@ -154,8 +154,7 @@ def hessian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> A
     """
 
     def gradient(*ins: Any) -> Any:
-        outs = _many(f(*ins))
-        return _like(inputs, _gradients(outs, ins, _fitting("hessian", "the outer gradient", None, outs), True))
+        return _like(inputs, _gradients(_single("hessian", _many(f(*ins))), ins, [None], True))
 
     return jacobian(gradient, inputs, create_graph)
 
@@ -185,22 +184,32 @@ def _like(form: Any, values: Sequence[Any]) -> Any:
     return tuple(values) if isinstance(form, list | tuple) else values[0]
 
 
-def _evaluated(f: Callable[..., Any], inputs: Any, create_graph: bool) -> tuple[Sequence[Any], Sequence[Any], Any]:
+def _evaluated(
+    function: str, f: Callable[..., Any], inputs: Any, create_graph: bool
+) -> tuple[Sequence[Any], Sequence[Any], Any]:
     """Tensors that require gradients with the values of `inputs`, and what f makes of them, as a list and as it is."""
     for i, x in enumerate(_many(inputs)):
         if not isinstance(x, Variable):
-            raise TypeError(f"input {i}: expected a Tensor, got {type(x).__name__}")
+            raise TypeError(f"{function}: input {i}: expected a Tensor, got {type(x).__name__}")
     with set_grad_enabled(True):
         ins = [x if create_graph and x._requires_grad else Variable.Answer(x.data, None, True) for x in _many(inputs)]
         answer = f(*ins)
     for i, out in enumerate(_many(answer)):
         if not isinstance(out, Variable):
-            raise TypeError(f"f must return Tensors, its answer {i} is of type {type(out).__name__}")
+            raise TypeError(f"{function}: f must return Tensors, its answer {i} is of type {type(out).__name__}")
     return ins, _many(answer), answer
 
 
 def _released(answer: Any, create_graph: bool) -> Any:
     return answer if create_graph else _like(answer, [Variable.Answer(out.data) for out in _many(answer)])
+
+
+def _single(function: str, outs: Sequence[Any]) -> Sequence[Any]:
+    """The only output of f, which must be of one element."""
+    if len(outs) != 1 or outs[0].data.size != 1:
+        shapes = ", ".join(str(out.data.shape) for out in outs)
+        raise ValueError(f"{function}: f must return a single element, got shape {shapes}")
+    return outs
 
 
 def _fitting(function: str, name: str, vectors: Any, tensors: Sequence[Any]) -> Sequence[Any]:

@@ -163,5 +163,7 @@ def _cupy(device: str) -> Any:
     try:
         cupy.arange(3).sum()  # a real kernel: an import alone proves neither driver nor matching version
     except Exception as error:
-        raise RuntimeError(f"device {device!r}: CuPy {cupy.__version__} is installed but ran no kernel: {error}") from error
+        raise RuntimeError(
+            f"device {device!r}: CuPy {cupy.__version__} is installed but ran no kernel: {error}"
+        ) from error
     return cupy

@@ -176,7 +176,12 @@ class Operation:
         bits = {name: 1 << i for i, (name, rule) in enumerate(zip(self.inputs, self.rules, strict=True)) if rule}
         lines = [f"def {self.name}({arguments}):", "    wanted = tensors = 0"]
         for p in self.parameters:
-            lines += [f"    {p}_ = {p}", f"    if isinstance({p}, Variable):", f"        {p}_ = {p}.data", "        tensors = 1"]
+            lines += [
+                f"    {p}_ = {p}",
+                f"    if isinstance({p}, Variable):",
+                f"        {p}_ = {p}.data",
+                "        tensors = 1",
+            ]
             if p in bits:
                 lines += [f"        if {p}._requires_grad:", f"            wanted |= {bits[p]}"]
         lines += [

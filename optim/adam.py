@@ -6,7 +6,7 @@ from typing import Any
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, maximum, sqrt
-from optim.hyperparameters import BETAS, NONNEGATIVE
+from optim.hyperparameters import BETAS, NONNEGATIVE, flag
 
 
 @formula
@@ -19,21 +19,66 @@ def adam(p, g, m, v, v_max, *, lr, beta1, beta2, eps, weight_decay, amsgrad, max
         g = g + weight_decay * p
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g
+    m_hat = 1 / (1 - beta1**t) * m
     if amsgrad:
         v_max = maximum(v_max, v)
-        v_t = v_max
+        v_hat = 1 / (1 - beta2**t) * v_max
     else:
-        v_t = v
-    m_hat = 1 / (1 - beta1**t) * m
-    v_hat = 1 / (1 - beta2**t) * v_t
+        v_hat = 1 / (1 - beta2**t) * v
     p = p - lr * m_hat / (sqrt(v_hat) + eps)
     return p, m, v, v_max
 
 
 class Adam(ElementwiseOptimizer):
+    """Adam: p ← p - lr·m̂/(√v̂ + ε), from bias-corrected running means of g and g².
+
+    m ← β1·m + (1 - β1)·g, v ← β2·v + (1 - β2)·g², m̂ = m/(1 - β1ᵗ), v̂ = v/(1 - β2ᵗ). AMSGrad puts the largest v so far
+    in the place of v.
+
+    Settings:
+        lr: step size, ≥ 0. Default 1e-3.
+        betas: (β1, β2), each in [0, 1). Default (0.9, 0.999).
+        eps: ε ≥ 0, outside the root. Default 1e-8.
+        weight_decay: λ ≥ 0, added to the gradient as λp (L2). Default 0.
+        amsgrad: never let the denominator shrink. Default False.
+        maximize: climb instead of descend. Default False.
+        decoupled_weight_decay: multiply p by 1 - lr·λ instead, as AdamW does. Default False.
+
+    State, of each parameter; arrays of its shape:
+        step: number of updates.
+        exp_avg, exp_avg_sq: m and v.
+        max_exp_avg_sq: the largest v so far, uncorrected; only with amsgrad.
+
+    Raises ValueError for settings out of range.
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), Algorithm 1; Reddi, Kale and Kumar, "On
+    the Convergence of Adam and Beyond" (2018), Algorithm 2, which has no bias correction. As in torch. Where ε stands
+    differs between libraries: torch, JAX's optax and the paper's Algorithm 1 add it to √v̂, as here; TensorFlow and Keras
+    follow the paper's remark before section 2.1 and add it to the uncorrected √v: see AdamEpsilonHat.
+
+    >>> import minigrad as mg, optim
+    >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)
+    >>> optimizer = optim.Adam([p], lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (p * p).sum().backward()
+    ...     optimizer.step()
+    >>> p.numpy().round(6).tolist()
+    [0.800412, -1.800166]
+    """
+
     formula = adam
     state_keys = {"m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq"}
-    ranges = {"lr": NONNEGATIVE, "betas": BETAS, "eps": NONNEGATIVE, "weight_decay": NONNEGATIVE}
+    switched = ("v_max",)
+    ranges = {
+        "lr": NONNEGATIVE,
+        "betas": BETAS,
+        "eps": NONNEGATIVE,
+        "weight_decay": NONNEGATIVE,
+        "amsgrad": flag,
+        "maximize": flag,
+        "decoupled_weight_decay": flag,
+    }
 
     def __init__(
         self,

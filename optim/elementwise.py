@@ -8,7 +8,7 @@ parameter, and an interrupt waits until it has run on all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,14 +22,24 @@ from optim.hyperparameters import Check
 from optim.interrupt import uninterrupted
 from optim.optimizer import Closure, Optimizer
 
-PER_PARAMETER = ("first", "t")
-"""Hyperparameters of a formula that belong to a parameter, not to its group; they stand last."""
-
 
 class Binding:
     """A parameter's arrays as a plan takes them: kept from step to step while they are the same arrays."""
 
-    __slots__ = ("arrays", "choice", "copies", "data", "dtype", "flat", "flats", "plan", "prepare", "run", "shape", "state")
+    __slots__ = (
+        "arrays",
+        "choice",
+        "copies",
+        "data",
+        "dtype",
+        "flat",
+        "flats",
+        "plan",
+        "prepare",
+        "run",
+        "shape",
+        "state",
+    )
 
     def __init__(self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any]) -> None:
         self.plan, self.choice, self.state = plan, choice, state
@@ -47,7 +57,6 @@ class Binding:
         self.flats.append(flat)
         if not array.flags.c_contiguous:
             self.copies.append((array, flat))
-
 
     def holds(self, state: dict[str, Any]) -> bool:
         """Whether the state still has these arrays, and not others in their place; never where copies are bound."""
@@ -71,21 +80,26 @@ class ElementwiseOptimizer(Optimizer):
     """An optimizer whose update is a formula. A subclass names it, and where its arrays are kept.
 
     formula: takes p, g and state arrays. Its hyperparameters are settings of the group by name; `beta1`, `beta2`,
-        ... are those of its `betas`. Last may come `first`, whether the parameter has no state yet, and `t`, the
-        number of this step for this parameter, from 1.
+        ... are those of its `betas`. Last come those that belong to a parameter, in this order: `first`, whether it
+        has no state yet; `numbers`; `t`, the number of this step for this parameter, from 1.
     state_keys: array of the formula -> its key in the parameter's state. Only what the settings use is allocated.
+    numbers: hyperparameters that the formula changes: they are kept in the parameter's state under their names.
+    switched: arrays that a setting switches on: where they are missing in a loaded state, they start fresh.
     ranges: setting -> what it must be.
     """
 
-    formula: ClassVar[Formula]
+    formula: Formula
     state_keys: ClassVar[dict[str, str]]
+    numbers: ClassVar[tuple[str, ...]] = ()
+    switched: ClassVar[tuple[str, ...]] = ()
     ranges: ClassVar[dict[str, Check]]
     _settings: ClassVar[Callable[[dict[str, Any]], tuple[Any, ...]]]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "formula" in vars(cls):
-            names = [name for name in cls.formula.hyperparameters if name not in PER_PARAMETER]
+            own = ("first", *cls.numbers, "t")
+            names = [name for name in cls.formula.hyperparameters if name not in own]
             cls._settings = staticmethod(eval(f"lambda group: ({''.join(map(_setting, names))})"))
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -97,9 +111,18 @@ class ElementwiseOptimizer(Optimizer):
         super().__setstate__(state)
         self._bindings, self._settled = {}, {}
 
+    def initial(self, name: str, group: dict[str, Any], p: Tensor) -> Any:
+        """What an array of the formula, or one of `numbers`, is before a parameter's first step: 0 by default.
+
+        For an array a number fills it, an array is copied.
+        """
+        return 0.0
+
     def validate(self, group: dict[str, Any]) -> None:
         """Check each setting that `ranges` lists."""
-        group.update({name: check(f"{type(self).__name__}: {name}", group[name]) for name, check in self.ranges.items()})
+        group.update(
+            {name: check(f"{type(self).__name__}: {name}", group[name]) for name, check in self.ranges.items()}
+        )
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update every parameter that has a gradient, once.
@@ -117,10 +140,37 @@ class ElementwiseOptimizer(Optimizer):
         uninterrupted(self._run, work)
         return loss
 
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """See Optimizer.load_state_dict."""
+        super().load_state_dict(state_dict)
+        self._bindings.clear()
+        self._settled.clear()
+
+    def _loaded(self, saved: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Any]:
+        groups, state = super()._loaded(saved)
+        needed = {key for name, key in self.state_keys.items() if name not in self.switched}
+        needed |= {*self.numbers, *(("step",) if self.formula.counted else ())}
+        for p, entry in state.items():
+            missing = sorted(needed - entry.keys()) if entry else []
+            if missing:
+                raise ValueError(
+                    f"{type(self).__name__}.load_state_dict: the state of a parameter of shape {p.shape} has no "
+                    f"{', '.join(missing)}, only {', '.join(entry)}"
+                )
+            for key in self.state_keys.values():
+                if entry.get(key) is not None and getattr(entry[key], "shape", None) != p.shape:
+                    raise ValueError(
+                        f"{type(self).__name__}.load_state_dict: {key} has shape {getattr(entry[key], 'shape', ())}, "
+                        f"its parameter {p.shape}"
+                    )
+            if self.formula.counted and entry:
+                entry["step"] = int(entry["step"])
+        return groups, state
+
     def _run(self, work: list[tuple[Any, ...]]) -> None:
         states = self.state
         now = tick()
-        for p, binding, g, constants, t, new in work:
+        for p, binding, g, constants, after, new in work:
             binding.run(binding.flat, g, *binding.flats, constants)
             if binding.copies:
                 for array, flat in binding.copies:
@@ -129,8 +179,8 @@ class ElementwiseOptimizer(Optimizer):
             if new is not None:
                 state.update(new)
                 states[p] = state
-            if t is not None:
-                state["step"] = t
+            if after:
+                state.update(after)
             p.written = now
         clock.written = now
 
@@ -147,12 +197,12 @@ class ElementwiseOptimizer(Optimizer):
     def _gather(self, number: int, group: dict[str, Any], work: list[tuple[Any, ...]]) -> None:
         """Add to `work` what each parameter's update needs; change nothing."""
         settled = self._settle(number, group)
-        formula, states, bindings = self.formula, self.state, self._bindings
+        formula, states, bindings, kept = self.formula, self.state, self._bindings, self.numbers
         counted, sees_first = formula.counted, formula.sees_first
         choice = chosen_execution()
         steps: dict[Any, Any] = {}  # what parameters at the same step share: plan and constants
         key: Any = None
-        t = first = dtype = None
+        t = first = dtype = numbers = None
         for p in group["params"]:
             grad = p.grad
             if grad is None:
@@ -162,11 +212,13 @@ class ElementwiseOptimizer(Optimizer):
                 t = state["step"] + 1 if state else 1
             if sees_first:
                 first = not state or state.keys().isdisjoint(self.state_keys.values())
-            if key != (t, first):
-                key = t, first
+            if kept:
+                numbers = tuple([state[n] if state else self.initial(n, group, p) for n in kept])
+            if key != (t, first, numbers):
+                key = t, first, numbers
                 if key not in steps:
-                    steps[key] = self._planned(settled, first, t)
-                values, plan, numbers, prepared = steps[key]
+                    steps[key] = self._planned(settled, first, numbers, t)
+                values, plan, constants_of_plan, after, prepared = steps[key]
                 dtype = None
             binding = bindings.get(p)
             new = None
@@ -178,7 +230,7 @@ class ElementwiseOptimizer(Optimizer):
                 or binding.choice != choice
                 or not binding.holds(state)
             ):
-                binding, new = self._bind(plan, choice, p, {} if state is None else state)
+                binding, new = self._bind(plan, choice, p, {} if state is None else state, group)
             g = grad.data
             if g.shape != binding.shape or (g.dtype is not binding.dtype and g.dtype != binding.dtype):
                 raise ValueError(
@@ -188,25 +240,32 @@ class ElementwiseOptimizer(Optimizer):
             if dtype is not binding.dtype:
                 dtype = binding.dtype
                 if dtype not in prepared:
-                    prepared[dtype] = binding.prepare(values, numbers)
+                    prepared[dtype] = binding.prepare(values, constants_of_plan)
                 constants = prepared[dtype]
-            work.append((p, binding, g.ravel() if g.flags.carray else g.flatten(), constants, t, new))
+            work.append((p, binding, g.ravel() if g.flags.carray else g.flatten(), constants, after, new))
 
-    def _planned(self, settled: Settled, first: bool | None, t: int | None) -> tuple[Any, ...]:
-        """Hyperparameters, plan, its constants, and room for them in each type."""
+    def _planned(self, settled: Settled, first: bool | None, numbers: tuple[Any, ...] | None, t: int | None) -> Any:
+        """Hyperparameters, plan, its constants, what the state gets afterwards, and room for constants by type."""
         values = settled.settings
         if first is not None:
             values += (first,)
+        if numbers is not None:
+            values += numbers
         if t is not None:
             values += (t,)
         plan = settled.plans.get(first)
-        numbers = None if plan is None else plan.constants(*values)
-        if plan is None or numbers is None:
-            plan, numbers = self.formula.plan(values)
+        constants = None if plan is None else plan.constants(*values)
+        if plan is None or constants is None:
+            plan, constants = self.formula.plan(values)
             settled.plans[first] = plan
-        return values, plan, numbers, {}
+        after: dict[str, Any] = {} if t is None else {"step": t}
+        if plan.numbers:
+            after.update(zip(plan.numbers, constants[-len(plan.numbers) :], strict=True))
+        return values, plan, constants, after, {}
 
-    def _bind(self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any]) -> tuple[Binding, dict[str, Any]]:
+    def _bind(
+        self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any], group: dict[str, Any]
+    ) -> tuple[Binding, dict[str, Any]]:
         """Look up the arrays that the plan takes of a parameter, and allocate what is missing."""
         binding = Binding(plan, choice, p, state)
         new = {}
@@ -215,7 +274,8 @@ class ElementwiseOptimizer(Optimizer):
             key = self.state_keys[name]
             array = state.get(key)
             if array is None:
-                array = new[key] = np.zeros_like(data)
+                array = new[key] = np.empty_like(data)
+                array[...] = self.initial(name, group, p)
             elif array.shape != data.shape or array.dtype != data.dtype:
                 raise ValueError(
                     f"{type(self).__name__}.step: state {key!r} of shape {array.shape} {array.dtype} for a parameter "
@@ -228,6 +288,6 @@ class ElementwiseOptimizer(Optimizer):
 
 
 def _setting(name: str) -> str:
-    """The text that reads a hyperparameter from a group."""
-    beta = re.fullmatch(r"beta(\d)", name)
-    return f"group['betas'][{int(beta[1]) - 1}], " if beta else f"group[{name!r}], "
+    """The text that reads a hyperparameter from a group: `beta2` is the second of its `betas`."""
+    member = re.fullmatch(r"(beta|eta|step_size)(\d)", name)
+    return f"group['{member[1]}s'][{int(member[2]) - 1}], " if member else f"group[{name!r}], "

@@ -58,5 +58,6 @@ def flag(name: str, value: Any) -> bool:
 NONNEGATIVE = within(0.0, open_high=True)
 POSITIVE = within(0.0, open_low=True, open_high=True)
 FRACTION = within(0.0, 1.0, open_high=True)
+UNIT = within(0.0, 1.0)
 FINITE = within(-math.inf, open_low=True, open_high=True)
 BETAS = tuple_of(FRACTION, FRACTION)

@@ -42,7 +42,9 @@ class Optimizer:
         self.steps_taken = 0
         self._stepping = False
         if isinstance(params, Tensor):
-            raise TypeError("params must be an iterable of tensors or dictionaries, got a single Tensor; put it in a list")
+            raise TypeError(
+                "params must be an iterable of tensors or dictionaries, got a single Tensor; put it in a list"
+            )
         groups = list(_ordered(params))
         if not groups:
             raise ValueError("params: got no parameters (an empty list, or a generator that was already used up)")
@@ -158,7 +160,10 @@ class Optimizer:
         """
         numbers = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
         groups = [
-            {**{k: copy.deepcopy(v) for k, v in group.items() if k != "params"}, "params": [numbers[id(p)] for p in group["params"]]}
+            {
+                **{k: copy.deepcopy(v) for k, v in group.items() if k != "params"},
+                "params": [numbers[id(p)] for p in group["params"]],
+            }
             for group in self.param_groups
         ]
         state = {numbers[id(p)]: {k: _saved(v) for k, v in entry.items()} for p, entry in self.state.items()}
@@ -186,7 +191,11 @@ class Optimizer:
         groups = []
         owners: dict[Any, Any] = {}
         for own, loaded in zip(self.param_groups, saved["param_groups"], strict=True):
-            group = {**own, **{k: copy.deepcopy(v) for k, v in loaded.items() if k != "params"}, "params": own["params"]}
+            group = {
+                **own,
+                **{k: copy.deepcopy(v) for k, v in loaded.items() if k != "params"},
+                "params": own["params"],
+            }
             owners.update(zip(loaded["params"], _matched(own, loaded), strict=True))
             if "param_names" in own:
                 group["param_names"] = own["param_names"]
@@ -263,7 +272,9 @@ def _ordered(params: Any) -> Iterable[Any]:
     try:
         return iter(params)
     except TypeError:
-        raise TypeError(f"params must be an iterable of tensors or dictionaries, got a {type(params).__name__}") from None
+        raise TypeError(
+            f"params must be an iterable of tensors or dictionaries, got a {type(params).__name__}"
+        ) from None
 
 
 def _matched(own: dict[str, Any], loaded: Mapping[str, Any]) -> list[Any]:
@@ -281,4 +292,3 @@ def _saved(value: Any) -> Any:
     if isinstance(value, Tensor):
         value = value.data
     return backend.to_numpy(value).copy() if backend.is_array(value) else copy.deepcopy(value)
-

@@ -6,7 +6,7 @@ from typing import Any
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula
-from optim.hyperparameters import FINITE, NONNEGATIVE
+from optim.hyperparameters import FINITE, NONNEGATIVE, flag
 
 
 @formula
@@ -31,9 +31,49 @@ def sgd(p, g, b, *, lr, momentum, dampening, weight_decay, nesterov, maximize, f
 
 
 class SGD(ElementwiseOptimizer):
+    """Stochastic gradient descent, with momentum: p ← p - lr·b, where b ← μ·b + (1 - τ)·g.
+
+    The first b is g itself. With `nesterov`, p ← p - lr·(g + μ·b): Nesterov's method seen from its look-ahead point.
+
+    Settings:
+        lr: step size, ≥ 0. Default 1e-3.
+        momentum: μ ≥ 0. Default 0, plain gradient descent.
+        dampening: τ, of the gradient in b. Default 0.
+        weight_decay: λ ≥ 0, added to the gradient as λp (L2). Default 0.
+        nesterov: take the look-ahead form; needs momentum > 0 and dampening = 0. Default False.
+        maximize: climb instead of descend. Default False.
+
+    State, of each parameter, of its shape:
+        momentum_buffer: b; only with momentum.
+
+    Raises ValueError for settings out of range.
+
+    Source: Polyak, "Some methods of speeding up the convergence of iteration methods" (1964), equation 9; Sutskever et
+    al., "On the importance of initialization and momentum in deep learning" (2013), section 2. As in torch, and unlike
+    there, lr stands outside b, so a change of lr acts on the whole velocity at once.
+
+    >>> import minigrad as mg, optim
+    >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)
+    >>> optimizer = optim.SGD([p], lr=0.1, momentum=0.9)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (p * p).sum().backward()
+    ...     optimizer.step()
+    >>> p.numpy().round(6).tolist()
+    [0.46, -0.92]
+    """
+
     formula = sgd
     state_keys = {"b": "momentum_buffer"}
-    ranges = {"lr": NONNEGATIVE, "momentum": NONNEGATIVE, "dampening": FINITE, "weight_decay": NONNEGATIVE}
+    switched = ("b",)
+    ranges = {
+        "lr": NONNEGATIVE,
+        "momentum": NONNEGATIVE,
+        "dampening": FINITE,
+        "weight_decay": NONNEGATIVE,
+        "nesterov": flag,
+        "maximize": flag,
+    }
 
     def __init__(
         self,
@@ -57,3 +97,12 @@ class SGD(ElementwiseOptimizer):
                 "maximize": maximize,
             },
         )
+
+    def validate(self, group: dict[str, Any]) -> None:
+        """Check ranges, and that nesterov has momentum and no dampening."""
+        super().validate(group)
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise ValueError(
+                f"SGD: nesterov needs momentum > 0 and dampening = 0, "
+                f"got momentum {group['momentum']} and dampening {group['dampening']}"
+            )

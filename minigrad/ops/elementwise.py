@@ -65,11 +65,13 @@ def _power_of_base(g, x1, x2):
     return where(x2 == 0, 0.0, g * x2 * x1 ** where(x2 == 0, 1.0, x2 - 1))
 
 
-@differentiable(
-    _power_of_base,
-    lambda g, ans, x1: g * ans * log(where(x1 > 0, x1, 1.0)),  # 0 at a base of 0, as for exponents > 0
-    broadcasts=True,
-)
+def _power_of_exponent(g, ans, x1):
+    if isinstance(x1, int | float):  # whose logarithm must not widen g
+        return g * ans * (math.log(x1) if x1 > 0 else 0.0)
+    return g * ans * log(where(x1 > 0, x1, 1.0))
+
+
+@differentiable(_power_of_base, _power_of_exponent, broadcasts=True)
 def power(x1, x2):
     """x1 to the power x2. The derivative by x2 is taken as 0 for bases that are not positive."""
     return x1**x2
@@ -243,17 +245,24 @@ def _inside(a, a_min, a_max):
 
 
 def _below(a, a_min, a_max):
-    return a < a_min if a_max is None else (a < a_min) & (a_min < a_max)
+    return a < a_min if a_max is None else (a < a_min) & (a_min <= a_max)
+
+
+def _above(a, a_min, a_max):
+    return a > a_max if a_min is None else (a > a_max) | (a_min > a_max)
 
 
 @differentiable(
     lambda g, a, a_min, a_max: where(_inside(a, a_min, a_max), g, 0.0),
     lambda g, a, a_min, a_max: where(_below(a, a_min, a_max), g, 0.0),
-    lambda g, a, a_max: where(a > a_max, g, 0.0),
+    lambda g, a, a_min, a_max: where(_above(a, a_min, a_max), g, 0.0),
     broadcasts=True,
 )
 def clip(a, a_min=None, a_max=None):
-    """`a` limited to [a_min, a_max]: numbers, arrays or None. At a bound the whole gradient goes to `a`."""
+    """`a` limited to [a_min, a_max]: numbers, arrays or None. At a bound the whole gradient goes to `a`.
+
+    Where a_min > a_max the answer is a_max.
+    """
     if a_min is None and a_max is None:
         raise ValueError("expected a_min, a_max or both")
     return np.clip(a, a_min, a_max)
@@ -322,11 +331,11 @@ def astype(a, dtype):
 
 def to_device(a, device):
     """`a` on another device."""
-    return _moved(a, device, backend.device_of(a.data if isinstance(a, Variable) else a))
+    return moved_to(a, device, backend.device_of(a.data if isinstance(a, Variable) else a))
 
 
-@differentiable(lambda g, device, source: _moved(g, source, device))
-def _moved(a, device, source):
+@differentiable(lambda g, device, source: moved_to(g, source, device))
+def moved_to(a, device, source):
     return backend.to_device(a, device)
 
 

@@ -76,14 +76,14 @@ def take_along_axis(arr, indices, axis=-1):
     return getitem(arr, tuple(grid))
 
 
-@differentiable(lambda g, a_shape, offset, axis1, axis2: _on_diagonal(g, a_shape, offset, axis1, axis2))
+@differentiable(lambda g, a_shape, offset, axis1, axis2: on_diagonal(g, a_shape, offset, axis1, axis2))
 def diagonal(a, offset=0, axis1=0, axis2=1):
     """Elements whose index along `axis2` is `offset` above that along `axis1`, as the last axis. A view."""
     return a.diagonal(offset, axis1, axis2)
 
 
 @differentiable(lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2))
-def _on_diagonal(a, shape, offset, axis1, axis2):
+def on_diagonal(a, shape, offset, axis1, axis2):
     out = np.zeros_like(a, shape=shape)
     i = positions(a.shape[-1], a)
     np.moveaxis(out, (axis1, axis2), (-2, -1))[..., i + max(-offset, 0), i + max(offset, 0)] = a

@@ -45,7 +45,7 @@ def leaky_relu(x, negative_slope=0.01):
     return np.where(x > 0, x, x * negative_slope)
 
 
-@differentiable(lambda g, x, alpha: where(x > 0, g, g * (alpha * exp(where(x > 0, 0.0, x)))))
+@differentiable(lambda g, x, alpha: where(x > 0, g, g * (alpha * exp(where(x < 0, x, 0.0)))))
 def elu(x, alpha=1.0):
     """x where it is positive, alpha · (exp(x) - 1) elsewhere; that side's derivative at 0."""
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))

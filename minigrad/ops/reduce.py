@@ -78,13 +78,13 @@ def var(a, axis=None, ddof=0, keepdims=False):
 
 
 @differentiable(lambda g, ans: where(ans == 0, 0.0, g / (2 * where(ans == 0, 1.0, ans))))
-def _root(x):
+def safe_sqrt(x):
     return np.sqrt(x)
 
 
 def std(a, axis=None, ddof=0, keepdims=False):
     """Standard deviation over `axis`, the square root of `var`; subgradient 0 where it is 0."""
-    return _root(var(a, axis=axis, ddof=ddof, keepdims=keepdims))
+    return safe_sqrt(var(a, axis=axis, ddof=ddof, keepdims=keepdims))
 
 
 def _freedom(a, axis, ddof):
@@ -156,7 +156,7 @@ def _by_power(g, ans, x, ord, axis, keepdims):
 
 
 @differentiable(_by_power)
-def _power_norm(x, ord, axis, keepdims):
+def power_norm(x, ord, axis, keepdims):
     return np.linalg.norm(x, None if ord == 2 else ord, axis, keepdims)
 
 
@@ -171,7 +171,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     """
     axes = normalized_axes(axis, x.ndim)
     if ord is None and axis is None:
-        return _power_norm(x, 2, None, keepdims)
+        return power_norm(x, 2, None, keepdims)
     if isinstance(ord, str) and len(axes) != 2:
         raise ValueError(f"norm: ord {ord!r} is for matrices, got axis {axis} of shape {x.shape}")
     if len(axes) == 1:
@@ -179,7 +179,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     if len(axes) != 2:
         raise ValueError(f"norm: ord {ord!r} over axis {axis} of shape {x.shape}: expected one axis or two")
     if ord in (None, "fro"):
-        return _power_norm(x, 2, axis, keepdims)
+        return power_norm(x, 2, axis, keepdims)
     if ord not in (1, -1, math.inf, -math.inf):
         raise ValueError(f'norm: for matrices, ord must be None, "fro", 1, -1, inf or -inf, got {ord!r}')
     summed, kept = axes if abs(ord) == 1 else axes[::-1]
@@ -194,7 +194,7 @@ def _vector_norm(x, ord, axis, keepdims):
         return sum(absolute(x), axis=axis, keepdims=keepdims)
     if math.isinf(ord):
         return (max if ord > 0 else min)(absolute(x), axis=axis, keepdims=keepdims)
-    return _power_norm(x, ord, axis, keepdims)
+    return power_norm(x, ord, axis, keepdims)
 
 
 @differentiable()

@@ -142,7 +142,7 @@ def _inner(g, a_shape, pad_width):
 
 
 @differentiable(_inner)
-def _pad(a, pad_width, constant_values):
+def constant_pad(a, pad_width, constant_values):
     return np.pad(a, pad_width, constant_values=constant_values) if pad_width else a.copy()
 
 
@@ -154,7 +154,7 @@ def pad(array, pad_width, mode="constant", constant_values=0):
     """
     widths = tuple(map(tuple, np.broadcast_to(pad_width, (array.ndim, 2)).tolist()))
     if mode == "constant" or not array.ndim:
-        return _pad(array, widths, constant_values)
+        return constant_pad(array, widths, constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f'pad: mode must be "constant", "edge", "reflect", "symmetric" or "wrap", got {mode!r}')
     for axis, width in enumerate(widths):

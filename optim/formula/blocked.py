@@ -21,47 +21,53 @@ def source(plan: Plan) -> tuple[str, int, int]:
     """The text of the function, and how many blocks of scratch of the array's type and of bool it takes."""
     last = {a: i for i, step in enumerate(plan.steps) for a in step.arguments}
     last |= {value: len(plan.steps) for value in plan.outputs.values()}
-    place = {a: f"{a}_" for a in plan.arrays}
-    free: dict[str, list[str]] = {"t": [], "b": []}
-    count = {"t": 0, "b": 0}
+    place = {a: f"{a}_" for a in plan.arrays}  # where each value stands: a block of an array, or of scratch
     homes = {value: array for array, value in plan.outputs.items()}
-
-    def scratch(kind: str) -> str:
-        if free[kind]:
-            return free[kind].pop()
-        count[kind] += 1
-        return f"{kind}{count[kind] - 1}"
-
+    scratch = {"_real": _Scratch("_real"), "_flag": _Scratch("_flag")}
     body = []
     for i, step in enumerate(plan.steps):
         word = VOCABULARY[step.word]
-        arguments = [place.get(a, a) for a in step.arguments]
-        done = {place[a] for a in step.arguments if last[a] == i and a in place and place[a][0] in "tb" and a not in plan.arrays}
+        done = [place[a] for a in dict.fromkeys(step.arguments) if last[a] == i and place.get(a, "").startswith("_")]
+        if word.in_place:
+            _give_back(scratch, done)
         home = homes.get(step.out)
-        if home is not None and _is_free(home, i, last, plan, step.arguments if not word.in_place else ()):
-            out = f"{home}_"
+        if home is not None and _is_free(home, i, last, plan, () if word.in_place else step.arguments):
+            place[step.out] = f"{home}_"
         else:
-            if word.in_place:
-                for register in sorted(done):
-                    free[register[0]].append(register)
-                done = set()
-            out = scratch("b" if word.boolean else "t")
-        place[step.out] = out
-        mask = scratch("b") if any("{mask}" in line for line in word.blocked) else ""
-        body += [line.format(*arguments, out=out, mask=mask) for line in word.blocked]
-        for register in sorted(done | ({mask} if mask else set())):
-            free[register[0]].append(register)
+            place[step.out] = scratch["_flag" if word.boolean else "_real"].take()
+        mask = scratch["_flag"].take() if any("{mask}" in line for line in word.blocked) else ""
+        arguments = [place.get(a, a) for a in step.arguments]
+        body += [line.format(*arguments, out=place[step.out], mask=mask) for line in word.blocked]
+        _give_back(scratch, [mask] * bool(mask) + ([] if word.in_place else done))
     body += [f"copyto({a}_, {place.get(v, v)})" for a, v in plan.outputs.items() if place.get(v) != f"{a}_"]
-    registers = {kind: [f"{kind}{i}" for i in range(count[kind])] for kind in "tb"}
-    lines = [f"def {plan.name}({', '.join(plan.arrays)}, constants, reals, flags):"]
-    lines += [f"    {c} = constants[{i}:{i + 1}].reshape(())" for i, c in enumerate(plan.expressions)]
-    lines += [f"    n = {plan.arrays[0]}.size", f"    for start in range(0, n, {BLOCK}):"]
-    lines += [f"        stop = min(start + {BLOCK}, n)"]
-    lines += [f"        {a}_ = {a}[start:stop]" for a in plan.arrays]
-    for kind, store in (("t", "reals"), ("b", "flags")):
-        lines += [f"        {r} = {store}[{i}, : stop - start]" for i, r in enumerate(registers[kind])]
+    lines = [f"def {plan.name}({', '.join(plan.arrays)}, _constants, _reals, _flags):"]
+    lines += [f"    {c} = _constants[{i}:{i + 1}].reshape(())" for i, c in enumerate(plan.expressions)]
+    lines += [f"    _size = {plan.arrays[0]}.size", f"    for _start in range(0, _size, {BLOCK}):"]
+    lines += [f"        _stop = min(_start + {BLOCK}, _size)"]
+    lines += [f"        {a}_ = {a}[_start:_stop]" for a in plan.arrays]
+    for kind, registers in scratch.items():
+        lines += [f"        {kind}{i} = {kind}s[{i}, : _stop - _start]" for i in range(registers.count)]
     lines += [f"        {line}" for line in body]
-    return "\n".join(lines) + "\n", count["t"], count["b"]
+    return "\n".join(lines) + "\n", scratch["_real"].count, scratch["_flag"].count
+
+
+class _Scratch:
+    """Blocks of scratch of one kind, handed out and taken back."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self.count = kind, 0
+        self.free: list[str] = []
+
+    def take(self) -> str:
+        if self.free:
+            return self.free.pop()
+        self.count += 1
+        return f"{self.kind}{self.count - 1}"
+
+
+def _give_back(scratch: dict[str, _Scratch], registers: list[str]) -> None:
+    for register in registers:
+        scratch[register.rstrip("0123456789")].free.append(register)
 
 
 def _is_free(home: str, step: int, last: dict[str, int], plan: Plan, kept: tuple[str, ...]) -> bool:

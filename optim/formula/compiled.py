@@ -25,15 +25,15 @@ def available() -> bool:
 def source(plan: Plan) -> str:
     """The text of the loop: load, compute, store; one element at a time."""
     values = {a: f"{a}_" for a in plan.arrays}
-    lines = [f"def {plan.name}({', '.join(plan.arrays)}, constants):"]
-    lines += [f"    {c} = real(constants[{i}])" for i, c in enumerate(plan.expressions)]
-    lines += [f"    for i in range({plan.arrays[0]}.size):"]
+    lines = [f"def {plan.name}({', '.join(plan.arrays)}, _constants):"]
+    lines += [f"    {c} = real(_constants[{i}])" for i, c in enumerate(plan.expressions)]
+    lines += [f"    for _i in range({plan.arrays[0]}.size):"]
     read = {a for step in plan.steps for a in step.arguments} | set(plan.outputs.values())
-    lines += [f"        {a}_ = {a}[i]" for a in plan.arrays if a in read]
+    lines += [f"        {a}_ = {a}[_i]" for a in plan.arrays if a in read]
     for step in plan.steps:
         arguments = [values.get(a, a) for a in step.arguments]
         lines.append(f"        {step.out} = {VOCABULARY[step.word].python.format(*arguments)}")
-    lines += [f"        {array}[i] = {values.get(value, value)}" for array, value in plan.outputs.items()]
+    lines += [f"        {array}[_i] = {values.get(value, value)}" for array, value in plan.outputs.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -42,7 +42,14 @@ def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
     import numba
 
     real = numba.from_dtype(np.dtype(dtype))
-    scope: dict[str, Any] = {"real": real, "sqrt": np.sqrt if dtype != np.float64 else math.sqrt, "abs": abs}
+    one, zero = np.dtype(dtype).type(1), np.dtype(dtype).type(0)
+    scope: dict[str, Any] = {
+        "real": real,
+        "one": one,
+        "zero": zero,
+        "sqrt": np.sqrt if dtype != np.float64 else math.sqrt,
+        "abs": abs,
+    }
     exec(source(plan), scope)
     array = numba.types.Array(real, 1, "C")
     signature = numba.void(*[array] * len(plan.arrays), numba.types.Array(numba.float64, 1, "C"))

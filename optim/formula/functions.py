@@ -35,6 +35,15 @@ def absolute(x: Any) -> Any:
     return abs(x)
 
 
+def sign(x: Any) -> Any:
+    """-1, 0 or 1 as x is negative, zero or positive; 0 for NaN, as in torch."""
+    if isinstance(x, Symbol):
+        return x.trace.apply("sign", x)
+    if isinstance(x, Tensor):
+        return ops.where(x > 0, 1.0, ops.where(x < 0, -1.0, ops.zeros_like(x)))
+    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
+
+
 def where(condition: Any, a: Any, b: Any) -> Any:
     """a where the condition holds, b elsewhere, element by element."""
     traced = _traced("where", condition, a, b)
@@ -62,4 +71,3 @@ def _by_comparison(word: str, a: Any, b: Any, takes_first: Any) -> Any:
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return ops.where(takes_first(), a, b)
     return np.where(takes_first(), a, b)
-

@@ -13,8 +13,9 @@ class Plan:
 
     arrays: p, g, and the state that is read or changed; the rest (a buffer that the settings don't use) need not exist.
     outputs: changed array -> the value it gets, a step, another array or a constant.
-    constants: a function of the hyperparameters, in their order, to the numbers that meet arrays; None where a guard
-        says that the plan does not hold for them.
+    numbers: the hyperparameters that the formula returns, changed.
+    constants: a function of the hyperparameters, in their order, to the constants that meet arrays, followed by the
+        new values of `numbers`; None where a guard says that the plan does not hold.
     """
 
     def __init__(
@@ -24,9 +25,14 @@ class Plan:
         hyperparameters: tuple[str, ...],
         trace: Trace,
         results: dict[str, str],
+        numbers: dict[str, str],
     ) -> None:
         self.name = name
+        self.numbers = tuple(numbers)
         self.outputs = {array: value for array, value in results.items() if array != value}
+        moved = {v for v in self.outputs.values() if v in self.outputs}
+        if moved:
+            raise TypeError(f"formula {name}: {sorted(moved)} would be overwritten before another array gets its value")
         self.steps = _needed(trace.steps, set(self.outputs.values()))
         read = {a for step in self.steps for a in step.arguments} | set(self.outputs.values())
         self.arrays = tuple(a for i, a in enumerate(arrays) if i < 2 or a in read or a in self.outputs)
@@ -34,7 +40,7 @@ class Plan:
         self.expressions = {constant: text for text, constant in trace.constants.items()}
         self.source = "\n    ".join(
             [f"def constants({', '.join(hyperparameters)}):", *trace.lines]
-            + [f"return ({''.join(f'{c}, ' for c in trace.constants.values())})", ""]
+            + [f"return ({''.join(f'{c}, ' for c in [*trace.constants.values(), *numbers.values()])})", ""]
         )
         scope: dict[str, Any] = dict(HOST_FUNCTIONS)
         exec(self.source, scope)

@@ -6,7 +6,8 @@
         return p
 
 Positional parameters are arrays: p, g, then state. Keyword parameters are hyperparameters: numbers, or True, False
-and None, which are settings of the algorithm. It returns, by name, the arrays it changes. A branch may depend on
+and None, which are settings of the algorithm. It returns, by name, the arrays it changes, and numbers that it changes
+for the next step. A branch may depend on
 hyperparameters; one that depends on elements is `where`. Every assignment names a step; `+=` would hide one.
 """
 
@@ -35,9 +36,9 @@ class Formula:
         self.hyperparameters = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self.counted, self.sees_first = "t" in self.hyperparameters, "first" in self.hyperparameters
         self.returns, self._traced = _named(function)
-        unknown = set(self.returns) - set(self.arrays)
+        unknown = set(self.returns) - {*self.arrays, *self.hyperparameters}
         if unknown:
-            raise TypeError(f"formula {self.name}: returns {sorted(unknown)}, which are no arrays it was given")
+            raise TypeError(f"formula {self.name}: returns {sorted(unknown)}, which it was not given")
         self._plans: dict[tuple[Any, ...], list[Plan]] = {}
 
     def __call__(self, *arrays: Any, **hyperparameters: Any) -> tuple[Any, ...]:
@@ -46,7 +47,7 @@ class Formula:
         return answer if isinstance(answer, tuple) else (answer,)
 
     def plan(self, values: tuple[Any, ...]) -> tuple[Plan, tuple[float, ...]]:
-        """The plan that holds for these hyperparameters (in their order), and its constants for them.
+        """The plan that holds for these hyperparameters (in their order), and what its `constants` gives for them.
 
         All arithmetic of hyperparameters is done here, in float64: whatever it raises is raised before an array
         is touched.
@@ -79,10 +80,13 @@ class Formula:
 
         answer = self._traced(*(Symbol(trace, name) for name in self.arrays), __note__=note, **hosts)
         answers = answer if isinstance(answer, tuple) else (answer,)
-        results = {}
+        results, numbers = {}, {}
         for name, value in zip(self.returns, answers, strict=True):
-            results[name] = value.name if isinstance(value, Symbol) else trace.constant(value)
-        return Plan(self.name, self.arrays, self.hyperparameters, trace, results)
+            if name in self.hyperparameters:
+                numbers[name] = value.text if isinstance(value, Host) else repr(value)
+            else:
+                results[name] = value.name if isinstance(value, Symbol) else trace.constant(value)
+        return Plan(self.name, self.arrays, self.hyperparameters, trace, results, numbers)
 
 
 def formula(function: Callable[..., Any]) -> Formula:

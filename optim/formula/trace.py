@@ -18,7 +18,7 @@ Number = int | float
 
 @dataclass(frozen=True)
 class Step:
-    """One operation on arrays. Arguments are names: of an input, an earlier step, or a constant."""
+    """One operation on arrays. Arguments are names: of an input, an earlier step (`_s0`) or a constant (`_c0`)."""
 
     out: str
     word: str
@@ -37,7 +37,7 @@ class Trace:
     def apply(self, word: str, *arguments: Any) -> Symbol:
         """Add a step."""
         names = tuple(a.name if isinstance(a, Symbol) else self.constant(a) for a in arguments)
-        out = f"s{len(self.steps)}"
+        out = f"_s{len(self.steps)}"
         self.steps.append(Step(out, word, names))
         return Symbol(self, out)
 
@@ -47,7 +47,7 @@ class Trace:
         if not isinstance(value, Host) and (isinstance(value, bool) or not isinstance(value, Number)):
             raise TypeError(f"a formula takes arrays and numbers, not a {type(value).__name__} ({value!r})")
         if text not in self.constants:
-            self.constants[text] = f"c{len(self.constants)}"
+            self.constants[text] = f"_c{len(self.constants)}"
             self.lines.append(f"{self.constants[text]} = {text}")
         return self.constants[text]
 
@@ -70,7 +70,9 @@ class Symbol:
 
     def __pow__(self, other: Any) -> Symbol:
         if other != 2:
-            raise TypeError(f"a formula raises arrays to the power 2 only (other powers round differently), got {other}")
+            raise TypeError(
+                f"a formula raises arrays to the power 2 only (other powers round differently), got {other}"
+            )
         return self.trace.apply("square", self)
 
     def __neg__(self) -> Symbol:

@@ -48,6 +48,12 @@ VOCABULARY: dict[str, Word] = {
     "greater": _ufunc("greater", "{0} > {1}", "{0} > {1}", boolean=True),
     "greater_equal": _ufunc("greater_equal", "{0} >= {1}", r"{0} \ge {1}", boolean=True),
     "where": Word("({1} if {0} else {2})", _select, r"({0} \;?\; {1} : {2})", in_place=False),
+    "sign": Word(
+        "(one if {0} > zero else -one if {0} < zero else zero)",
+        ("greater({0}, 0, {mask})", "copyto({out}, {mask})", "less({0}, 0, {mask})", "subtract({out}, {mask}, {out})"),
+        r"\operatorname{{sign}}({0})",
+        in_place=False,
+    ),
     "maximum": Word(
         "({0} if ({0} > {1} or {0} != {0}) else {1})",
         ("greater({0}, {1}, {mask})", "copyto({out}, {1})", "copyto({out}, {0}, 'same_kind', {mask})")

@@ -127,8 +127,8 @@ UNARY = [
     "sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "isnan", "isinf", "isfinite",
 ]  # fmt: skip
 BINARY = [
-    "add", "subtract", "multiply", "divide", "maximum", "minimum", "equal", "not_equal", "less", "less_equal", "greater",
-    "greater_equal",
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "equal", "not_equal", "less", "less_equal",
+    "greater", "greater_equal",
 ]  # fmt: skip
 
 
@@ -193,6 +193,27 @@ def test_subgradients_are_those_documented(function, x, wanted):
 def test_ties_of_two_share_the_gradient():
     assert gradient(mg.maximum, [1.0, 2.0], [1.0, 1.0]) == [[0.5, 1.0], [0.5, 0.0]]
     assert gradient(mg.minimum, [1.0, 2.0], [1.0, 1.0]) == [[0.5, 0.0], [0.5, 1.0]]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_python_numbers_widen_no_gradient(dtype):
+    x = mg.tensor([1.0, 2.0], dtype=dtype, requires_grad=True)
+    for function in (
+        lambda x: 2**x,
+        lambda x: x**2.5,
+        lambda x: 1 / x,
+        lambda x: 3 - x,
+        lambda x: 3 % x,
+        lambda x: mg.where(x > 1, x, 0.5),
+        lambda x: mg.maximum(1.5, x),
+        lambda x: mg.clip(x, 1.5, None),
+        lambda x: mg.norm(x, 3.0),
+        lambda x: mg.log2(x) + mg.erf(x) + mg.gelu(x, "tanh"),
+    ):
+        out = function(x)
+        (g,) = mg.grad(out.sum(), [x], create_graph=True)
+        (second,) = mg.grad((g * x).sum(), [x])
+        assert out.dtype == g.dtype == second.dtype == dtype
 
 
 def test_second_derivative_of_a_product_with_two_zeros():

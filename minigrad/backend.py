@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 Array = Any  # numpy.ndarray, cupy.ndarray, or an array type that says its namespace itself
 
-_default_dtype = np.dtype(np.float32)
+_default_dtype: np.dtype[Any] = np.dtype(np.float32)
 
 
 def is_array(value: object) -> bool:
@@ -158,7 +158,7 @@ def _cupy(device: str) -> Any:
     except ImportError as error:
         raise RuntimeError(
             f"device {device!r} needs CuPy, which is not installed: "
-            "pip install 'minigrad[cuda12]' or 'minigrad[cuda13]', as your CUDA driver is"
+            "in a checkout, pip install '.[cuda12]' or '.[cuda13]', as your CUDA driver is"
         ) from error
     try:
         cupy.arange(3).sum()  # a real kernel: an import alone proves neither driver nor matching version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -126,7 +127,7 @@ def _disagreement(
         direction = _random(rng, x.data)
         analytic, numeric = float((g.data * direction).sum()), slope(i, direction)
         if not abs(analytic - numeric) <= atol + rtol * abs(numeric):  # a NaN disagrees
-            return f"{names[i]}{_worst(x.data, g.data, lambda unit, i=i: slope(i, unit))}"
+            return f"{names[i]}{_worst(x.data, g.data, partial(slope, i))}"
     return None
 
 

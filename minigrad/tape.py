@@ -156,7 +156,7 @@ class Operation:
         text = self.source()
         filename = f"<operation {self.name}>"
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
-        scope = {
+        scope: dict[str, Any] = {
             "Node": Node, "Variable": Variable, "asarray": np.asarray, "explained": explained,
             "forward": self.forward, "generic": np.generic, "grad_mode": grad_mode, "operation": self,
             **{f"rule{i}": rule for i, rule in enumerate(self.rules)},
@@ -272,7 +272,7 @@ def walk(
         if wanted is not None:
             if node in wanted:
                 found.append((node, g))
-            if node not in needed:
+            if needed is not None and node not in needed:
                 continue
         edges = node.edges
         if edges is None:
@@ -368,7 +368,8 @@ def note_written(array: Array) -> None:
     for part in (array, array.base):
         if part is not None and is_array(part):
             key = id(part)
-            clock.arrays[key] = clock.written, weakref.ref(part, lambda _, key=key: clock.arrays.pop(key, None))
+            forget = functools.partial(clock.arrays.pop, key)
+            clock.arrays[key] = clock.written, weakref.ref(part, forget)
 
 
 def fitted(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:

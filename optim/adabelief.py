@@ -51,8 +51,8 @@ class AdaBelief(ElementwiseOptimizer):
 
     Raises ValueError for settings out of range.
 
-    Source: Zhuang et al., "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients" (2020), Algorithm
-    2. Not in torch. The rectification of the authors' package is not part of the algorithm.
+    Source: Zhuang et al., "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients" (2020),
+    Algorithm 2. Not in torch. The rectification of the authors' package is not part of the algorithm.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)

@@ -33,8 +33,8 @@ def adam_epsilon_hat(
 class AdamEpsilonHat(ElementwiseOptimizer):
     """Adam with ε̂: p ← p - αₜ·m/(√v + ε̂), where αₜ = lr·√(1 - β2ᵗ)/(1 - β1ᵗ).
 
-    Both corrections stand in the step size, and ε̂ is added to the uncorrected √v: it weighs 1/√(1 - β2ᵗ) times as much as
-    the ε of Adam at first, and the same in the end. This is what TensorFlow and Keras compute; torch, optax and the
+    Both corrections stand in the step size, and ε̂ is added to the uncorrected √v: it weighs 1/√(1 - β2ᵗ) times as much
+    as the ε of Adam at first, and the same in the end. This is what TensorFlow and Keras compute; torch, optax and the
     paper's Algorithm 1 compute Adam. With eps = 0 both are one.
 
     Settings:

@@ -37,7 +37,8 @@ class Adamax(ElementwiseOptimizer):
 
     Raises ValueError for settings out of range.
 
-    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), Algorithm 2, which has no ε. As in torch.
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), Algorithm 2, which has no ε. As in
+    torch.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)

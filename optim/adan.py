@@ -34,14 +34,15 @@ def adan(p, g, m, v, n, g_prev, *, lr, beta1, beta2, beta3, eps, weight_decay, n
 
 
 class Adan(ElementwiseOptimizer):
-    """Adan: p ← (p - lr·(m̂ + β2·v̂)/(√n̂ + ε))/(1 + lr·λ), from running means of g, of its differences Δ, and of (g + β2·Δ)².
+    """Adan: p ← (p - lr·(m̂ + β2·v̂)/(√n̂ + ε))/(1 + lr·λ), from means of g, of its differences Δ, and of (g + β2·Δ)².
 
-    m ← β1·m + (1 - β1)·g, v ← β2·v + (1 - β2)·Δ, n ← β3·n + (1 - β3)·(g + β2·Δ)², with Δ = g - the last g (0 at first), and
-    bias corrections as Adam's.
+    m ← β1·m + (1 - β1)·g, v ← β2·v + (1 - β2)·Δ, n ← β3·n + (1 - β3)·(g + β2·Δ)², with Δ = g - the last g (0 at first),
+    and bias corrections as Adam's.
 
     Settings:
         lr: step size, ≥ 0. Default 1e-3.
-        betas: (β1, β2, β3), each in [0, 1): what is kept, where the paper's are what is replaced. Default (0.98, 0.92, 0.99).
+        betas: (β1, β2, β3), each in [0, 1): what is kept, where the paper's are what is replaced. Default (0.98, 0.92,
+            0.99).
         eps: ε ≥ 0. Default 1e-8.
         weight_decay: λ ≥ 0, decoupled. Default 0.
         no_prox: decay by 1 - lr·λ before the step, instead of the proximal division after it. Default False.
@@ -54,8 +55,8 @@ class Adan(ElementwiseOptimizer):
 
     Raises ValueError for settings out of range.
 
-    Source: Xie et al., "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models" (2022), Algorithm 1
-    without restart; the buffers start at 0 with bias correction, as in the authors' code. Not in torch.
+    Source: Xie et al., "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models" (2022), Algorithm
+    1 without restart; the buffers start at 0 with bias correction, as in the authors' code. Not in torch.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula
-from optim.hyperparameters import NONNEGATIVE, FINITE, flag
+from optim.hyperparameters import FINITE, NONNEGATIVE, flag
 
 
 @formula
@@ -28,8 +28,8 @@ def asgd(p, g, ax, *, lr, lambd, alpha, t0, weight_decay, maximize, eta, mu, t):
 class ASGD(ElementwiseOptimizer):
     """ASGD: p ← (1 - λη)·p - η·g, and beside it the average of the path: ax ← ax + μ·(p - ax).
 
-    η and μ are refreshed after each step, η ← lr/(1 + λ·lr·t)^α and μ ← 1/max(1, t - t0): a new lr acts one step late, and
-    ax is p itself until t0 + 2 steps are taken. It is ax that one evaluates with.
+    η and μ are refreshed after each step, η ← lr/(1 + λ·lr·t)^α and μ ← 1/max(1, t - t0): a new lr acts one step late,
+    and ax is p itself until t0 + 2 steps are taken. It is ax that one evaluates with.
 
     Settings:
         lr: step size at the start, ≥ 0. Default 1e-2.
@@ -46,8 +46,8 @@ class ASGD(ElementwiseOptimizer):
 
     Raises ValueError for settings out of range.
 
-    Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging" (1992), section 2; the schedule is
-    Bottou's, "Stochastic Gradient Descent Tricks" (2012), section 5.3. As in torch.
+    Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging" (1992), section 2; the schedule
+    is Bottou's, "Stochastic Gradient Descent Tricks" (2012), section 5.3. As in torch.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)
@@ -97,4 +97,5 @@ class ASGD(ElementwiseOptimizer):
 
     def initial(self, name: str, group: dict[str, Any], p: Any) -> float:
         """η starts as lr, μ as 1."""
-        return {"eta": group["lr"], "mu": 1.0}.get(name, 0.0)
+        start: float = {"eta": group["lr"], "mu": 1.0}.get(name, 0.0)
+        return start

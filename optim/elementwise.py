@@ -43,6 +43,8 @@ class Binding:
 
     def __init__(self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any]) -> None:
         self.plan, self.choice, self.state = plan, choice, state
+        self.run: Any = None  # the plan, ready for arrays of this type
+        self.prepare: Any = None  # what turns its constants into what `run` takes
         self.data = data = p.data
         self.shape, self.dtype = data.shape, data.dtype
         self.flat = data.reshape(-1)
@@ -60,7 +62,7 @@ class Binding:
 
     def holds(self, state: dict[str, Any]) -> bool:
         """Whether the state still has these arrays, and not others in their place; never where copies are bound."""
-        for key, array in self.arrays:  # noqa: SIM110 (a generator costs more than the loop)
+        for key, array in self.arrays:
             if state.get(key) is not array:
                 return False
         return not self.copies
@@ -93,7 +95,7 @@ class ElementwiseOptimizer(Optimizer):
     numbers: ClassVar[tuple[str, ...]] = ()
     switched: ClassVar[tuple[str, ...]] = ()
     ranges: ClassVar[dict[str, Check]]
-    _settings: ClassVar[Callable[[dict[str, Any]], tuple[Any, ...]]]
+    _settings: ClassVar[Any]  # group -> the values of its settings, in the order of the formula
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -12,7 +12,7 @@ Check = Callable[[str, Any], Any]
 
 def number(name: str, value: Any) -> float | int:
     """`value` as a Python number: an np.float64 would turn float32 parameters into float64."""
-    if isinstance(value, bool) or isinstance(value, str | list | tuple | dict | None):
+    if isinstance(value, bool | str | list | tuple | dict | None):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if isinstance(value, int | float) and type(value) in (int, float):
         return value
@@ -26,13 +26,13 @@ def within(low: float, high: float = math.inf, *, open_low: bool = False, open_h
     """A check that a number lies between bounds, which are allowed unless open. NaN never does."""
 
     def check(name: str, value: Any) -> float | int:
-        value = number(name, value)
-        above = value > low if open_low else value >= low
-        below = value < high if open_high else value <= high
+        checked = number(name, value)
+        above = checked > low if open_low else checked >= low
+        below = checked < high if open_high else checked <= high
         if not (above and below):
             interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high or high == math.inf else ']'}"
             raise ValueError(f"{name} must be in {interval}, got {value!r}")
-        return value
+        return checked
 
     return check
 

@@ -51,8 +51,8 @@ class NAdam(ElementwiseOptimizer):
 
     Raises ValueError for settings out of range.
 
-    Source: Dozat, "Incorporating Nesterov Momentum into Adam" (2016), Algorithm 2 with the schedule of μ. As in torch: m
-    is a mean with β1, and μₜ stands in the last combination only, where the paper has it in both.
+    Source: Dozat, "Incorporating Nesterov Momentum into Adam" (2016), Algorithm 2 with the schedule of μ. As in torch:
+    m is a mean with β1, and μₜ stands in the last combination only, where the paper has it in both.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)

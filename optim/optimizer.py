@@ -6,7 +6,7 @@ import copy
 import functools
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class Optimizer:
             raise ValueError("params: got no parameters (an empty list, or a generator that was already used up)")
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
-        prepared = []
+        prepared: list[dict[str, Any]] = []
         for group in groups:
             prepared.append(self._prepared_group(group, prepared))
         self.param_groups = prepared
@@ -266,15 +266,16 @@ def _counted(step: Callable[..., Any]) -> Callable[..., Any]:
     return counted
 
 
-def _ordered(params: Any) -> Iterable[Any]:
+def _ordered(params: Any) -> Iterator[Any]:
     if isinstance(params, set | frozenset):
         raise TypeError("params: a set has no order, which state is saved by; use a list")
     try:
-        return iter(params)
+        members: Iterator[Any] = iter(params)
     except TypeError:
         raise TypeError(
             f"params must be an iterable of tensors or dictionaries, got a {type(params).__name__}"
         ) from None
+    return members
 
 
 def _matched(own: dict[str, Any], loaded: Mapping[str, Any]) -> list[Any]:

@@ -33,8 +33,8 @@ def radam(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled_weight_d
 class RAdam(ElementwiseOptimizer):
     """RAdam: p ← p - lr·rₜ·m̂/√v̂ once ρₜ > 5, and p ← p - lr·m̂, without adaptation, before.
 
-    ρ∞ = 2/(1 - β2) - 1, ρₜ = ρ∞ - 2t·β2ᵗ/(1 - β2ᵗ), rₜ = √((ρₜ-4)(ρₜ-2)ρ∞ / ((ρ∞-4)(ρ∞-2)ρₜ)); m and v are Adam's, and √v̂
-    is (√v + ε)/√(1 - β2ᵗ).
+    ρ∞ = 2/(1 - β2) - 1, ρₜ = ρ∞ - 2t·β2ᵗ/(1 - β2ᵗ), rₜ = √((ρₜ-4)(ρₜ-2)ρ∞ / ((ρ∞-4)(ρ∞-2)ρₜ)); m and v are Adam's, and
+    √v̂ is (√v + ε)/√(1 - β2ᵗ).
 
     Settings:
         lr: step size, ≥ 0. Default 1e-3.

@@ -32,8 +32,8 @@ def rmsprop(p, g, v, g_avg, b, *, lr, alpha, eps, weight_decay, momentum, center
 class RMSprop(ElementwiseOptimizer):
     """RMSprop: p ← p - lr·g/(√v + ε), where v ← α·v + (1 - α)·g².
 
-    Centered, v - ḡ² takes the place of v, with ḡ the running mean of g: an estimate of the variance, which is not clamped
-    and can come out below 0, hence NaN, by rounding. With momentum, p ← p - lr·b, where b ← μ·b + g/(√v + ε).
+    Centered, v - ḡ² takes the place of v, with ḡ the running mean of g: an estimate of the variance, which is not
+    clamped and can come out below 0, hence NaN, by rounding. With momentum, p ← p - lr·b, where b ← μ·b + g/(√v + ε).
 
     Settings:
         lr: step size, ≥ 0. Default 1e-2.
@@ -52,19 +52,19 @@ class RMSprop(ElementwiseOptimizer):
 
     Raises ValueError for settings out of range.
 
-    Source: Tieleman and Hinton, "Lecture 6.5 - RMSProp", COURSERA: Neural Networks for Machine Learning (2012); centered:
-    Graves, "Generating Sequences With Recurrent Neural Networks" (2013), equations 38 to 41, with ε inside the root. As in
-    torch.
+    Source: Tieleman and Hinton, "Lecture 6.5 - RMSProp", COURSERA: Neural Networks for Machine Learning (2012);
+    centered: Graves, "Generating Sequences With Recurrent Neural Networks" (2013), equations 38 to 41, with ε inside
+    the root. As in torch.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)
-    >>> optimizer = optim.RMSprop([p], lr=0.1)
+    >>> optimizer = optim.RMSprop([p], lr=0.01)
     >>> for _ in range(2):
     ...     optimizer.zero_grad()
     ...     (p * p).sum().backward()
     ...     optimizer.step()
     >>> p.numpy().round(6).tolist()
-    [-0.0, -0.550987]
+    [0.832918, -1.830943]
     """
 
     formula = rmsprop

@@ -25,9 +25,9 @@ def rprop(p, g, g_prev, s, *, eta1, eta2, step_size1, step_size2, maximize, t):
 class Rprop(ElementwiseOptimizer):
     """Rprop: p ← p - s·sign(g), where each element's own step s grows while its gradient keeps its sign.
 
-    s ← η⁺·s where g agrees in sign with the last one, η⁻·s where it does not, within [smallest, largest]. Where the sign
-    flips, g = 0 is used and remembered: no step is taken, and none is held against the next (iRprop⁻). For full batches:
-    the sign of a mini-batch's gradient says little.
+    s ← η⁺·s where g agrees in sign with the last one, η⁻·s where it does not, within [smallest, largest]. Where the
+    sign flips, g = 0 is used and remembered: no step is taken, and none is held against the next (iRprop⁻). For full
+    batches: the sign of a mini-batch's gradient says little.
 
     Settings:
         lr: the first s, ≥ 0; nothing afterwards, so a schedule of lr has no effect. Default 1e-2.

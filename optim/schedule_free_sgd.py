@@ -36,10 +36,10 @@ def schedule_free_sgd(
 
 
 class ScheduleFreeSGD(ElementwiseOptimizer):
-    """Schedule-free SGD: z ← z - γ·g, x ← (1 - c)·x + c·z, p ← (1 - β)·z + β·x: averaging in the place of a schedule of lr.
+    """Schedule-free SGD: z ← z - γ·g, x ← (1 - c)·x + c·z, p ← (1 - β)·z + β·x: an average in the place of a schedule.
 
-    The gradient is taken at p, an interpolation of the fast sequence z and its average x; x is what to evaluate with. γ is
-    lr, warmed up linearly; c = w/Σw with w = t^r·(the largest γ yet)^weight_lr_power: 1/t for a constant γ.
+    The gradient is taken at p, an interpolation of the fast sequence z and its average x; x is what to evaluate with. γ
+    is lr, warmed up linearly; c = w/Σw with w = t^r·(the largest γ yet)^weight_lr_power: 1/t for a constant γ.
 
     Settings:
         lr: γ, ≥ 0; larger than for SGD. Default 1.
@@ -56,8 +56,8 @@ class ScheduleFreeSGD(ElementwiseOptimizer):
 
     Raises ValueError for settings out of range.
 
-    Source: Defazio et al., "The Road Less Scheduled" (2024), equations 3 to 5; the weights are the authors' code's. Not in
-    torch.
+    Source: Defazio et al., "The Road Less Scheduled" (2024), equations 3 to 5; the weights are the authors' code's. Not
+    in torch.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)

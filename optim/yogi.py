@@ -46,7 +46,8 @@ class Yogi(ElementwiseOptimizer):
 
     Raises ValueError for settings out of range.
 
-    Source: Zaheer et al., "Adaptive Methods for Nonconvex Optimization" (2018), Algorithm 2 and section 4. Not in torch.
+    Source: Zaheer et al., "Adaptive Methods for Nonconvex Optimization" (2018), Algorithm 2 and section 4. Not in
+    torch.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)

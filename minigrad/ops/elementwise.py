@@ -7,6 +7,7 @@ kink, the subgradient taken is the one noted beside it.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -329,7 +330,7 @@ def astype(a, dtype):
     return a.astype(dtype)
 
 
-def to_device(a, device):
+def to_device(a, device) -> Any:
     """`a` on another device."""
     return moved_to(a, device, backend.device_of(a.data if isinstance(a, Variable) else a))
 

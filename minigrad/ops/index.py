@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -29,25 +30,25 @@ def put(a, shape, key):
     return out
 
 
-def is_basic(key):
+def is_basic(key) -> Any:
     """Whether a key is of integers, slices, None and Ellipsis alone, which no element is read by twice."""
     parts = key if isinstance(key, tuple) else (key,)
     return all(part is None or part is Ellipsis or isinstance(part, int | slice | np.integer) for part in parts)
 
 
-def raw_key(key):
+def raw_key(key) -> Any:
     """`key` with the tensors in it replaced by their arrays."""
     if isinstance(key, tuple | list):
         return type(key)(raw_key(part) for part in key)
     return key.data if isinstance(key, Variable) else key
 
 
-def along(axis, ndim, part):
+def along(axis, ndim, part) -> Any:
     """The key that takes `part` along one axis, and all of the others."""
     return (*(slice(None),) * (axis % ndim), part)
 
 
-def positions(n, like):
+def positions(n, like) -> Any:
     """0, 1, ... n - 1, where `like` is."""
     return backend.namespace(like.data if isinstance(like, Variable) else like).arange(n)
 
@@ -64,7 +65,7 @@ def _untaken(g, a_shape, indices, axis):
     return put(g, a_shape, along(axis, len(a_shape), indices))
 
 
-def take_along_axis(arr, indices, axis=-1):
+def take_along_axis(arr, indices, axis=-1) -> Any:
     """Elements of `arr` at `indices` along `axis`: `indices` has the rank of `arr`, and an index for each element."""
     raw = raw_key(indices)
     if axis is None:
@@ -90,7 +91,7 @@ def on_diagonal(a, shape, offset, axis1, axis2):
     return out
 
 
-def trace(a, offset=0, axis1=0, axis2=1):
+def trace(a, offset=0, axis1=0, axis2=1) -> Any:
     """Sum along a diagonal: see `diagonal`."""
     return diagonal(a, offset, axis1, axis2).sum(axis=-1)
 

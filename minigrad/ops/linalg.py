@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import string
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def dot(a, b):
     return np.dot(a, b)
 
 
-def outer(a, b):
+def outer(a, b) -> Any:
     """All products of an element of `a` with one of `b`, each taken as one long vector."""
     return reshape(a, (-1, 1)) * reshape(b, (1, -1))
 
@@ -108,7 +109,7 @@ def linear(x, weight, bias=None):
     return out
 
 
-def einsum(subscripts, *operands, optimize=False):
+def einsum(subscripts, *operands, optimize=False) -> Any:
     """Sum of products of operands, as `subscripts` says, such as "ij,jk->ik"; NumPy's notation, "..." included.
 
     optimize: how several operands are multiplied, as for np.einsum: False in one loop, True by pairs.

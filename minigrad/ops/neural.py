@@ -138,7 +138,7 @@ def row_starts(x):
     return backend.namespace(x).arange(0, n * classes, classes)
 
 
-def check_labels(logits, target):
+def check_labels(logits, target) -> None:
     """Raise where `target` is not one label in range for each row of `logits`."""
     if logits.ndim != 2 or target.shape != logits.shape[:1]:
         raise ValueError("expected logits of shape (rows, classes) and one label for each row")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def min(a, axis=None, keepdims=False):
     return a.min(axis=axis, keepdims=keepdims)
 
 
-def var(a, axis=None, ddof=0, keepdims=False):
+def var(a, axis=None, ddof=0, keepdims=False) -> Any:
     """Variance over `axis`: the mean square distance from the mean, over n - ddof."""
     centered = a - mean(a, axis=axis, keepdims=True)
     return sum(centered * centered, axis=axis, keepdims=keepdims) / _freedom(a, axis, ddof)
@@ -82,7 +83,7 @@ def safe_sqrt(x):
     return np.sqrt(x)
 
 
-def std(a, axis=None, ddof=0, keepdims=False):
+def std(a, axis=None, ddof=0, keepdims=False) -> Any:
     """Standard deviation over `axis`, the square root of `var`; subgradient 0 where it is 0."""
     return safe_sqrt(var(a, axis=axis, ddof=ddof, keepdims=keepdims))
 
@@ -160,7 +161,7 @@ def power_norm(x, ord, axis, keepdims):
     return np.linalg.norm(x, None if ord == 2 else ord, axis, keepdims)
 
 
-def norm(x, ord=None, axis=None, keepdims=False):
+def norm(x, ord=None, axis=None, keepdims=False) -> Any:
     """Norm over `axis`, as np.linalg.norm: of vectors for an int, of matrices for a pair, of all elements for None.
 
     ord, vectors: (Σ |x|ᵖ)^(1/p) for a number p, 2 by default; ±inf largest or smallest |x|; 0 how many are not 0.

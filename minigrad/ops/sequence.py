@@ -27,7 +27,7 @@ def on_sequence(rule_of):
 
             of_n.__name__ = forward.__name__.strip("_")
             parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in inputs]
-            of_n.__signature__ = inspect.Signature([*parameters, *options])
+            of_n.__signature__ = inspect.Signature([*parameters, *options])  # type: ignore[attr-defined]
             return differentiable(*(rule_of(i, inputs) for i in range(n)))(of_n)
 
         @functools.wraps(forward)

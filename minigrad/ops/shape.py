@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def _concatenate(arrays, axis, starts):
     return np.concatenate(arrays, axis)
 
 
-def concatenate(arrays, axis=0):
+def concatenate(arrays, axis=0) -> Any:
     """Arrays one after the other along `axis`; all elements in order along one axis where it is None."""
     if axis is None:
         arrays, axis = [ravel(a) for a in arrays], 0
@@ -91,7 +92,7 @@ def stack(arrays, axis=0):
     return np.stack(arrays, axis)
 
 
-def split(ary, indices_or_sections, axis=0):
+def split(ary, indices_or_sections, axis=0) -> Any:
     """A list of parts along `axis`: so many of equal length, or cut at each of the given indices."""
     if not -ary.ndim <= axis < ary.ndim:
         raise IndexError(f"split: axis {axis} is out of range for an array of shape {ary.shape}")
@@ -146,7 +147,7 @@ def constant_pad(a, pad_width, constant_values):
     return np.pad(a, pad_width, constant_values=constant_values) if pad_width else a.copy()
 
 
-def pad(array, pad_width, mode="constant", constant_values=0):
+def pad(array, pad_width, mode="constant", constant_values=0) -> Any:
     """`array` with elements put before and after it along each axis.
 
     pad_width: (before, after) for each axis, for all, or one number for both and all.

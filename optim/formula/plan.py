@@ -38,10 +38,9 @@ class Plan:
         self.arrays = tuple(a for i, a in enumerate(arrays) if i < 2 or a in read or a in self.outputs)
         self.names = trace.names
         self.expressions = {constant: text for text, constant in trace.constants.items()}
-        self.source = "\n    ".join(
-            [f"def constants({', '.join(hyperparameters)}):", *trace.lines]
-            + [f"return ({''.join(f'{c}, ' for c in [*trace.constants.values(), *numbers.values()])})", ""]
-        )
+        returned = "".join(f"{value}, " for value in [*trace.constants.values(), *numbers.values()])
+        lines = [f"def constants({', '.join(hyperparameters)}):", *trace.lines, f"return ({returned})"]
+        self.source = "\n    ".join(lines) + "\n"
         scope: dict[str, Any] = dict(HOST_FUNCTIONS)
         exec(self.source, scope)
         self.constants: Callable[..., tuple[float, ...] | None] = scope["constants"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.backend import is_array
-from minigrad.tape import Node, Variable, owned, run_hooks, set_grad_enabled, walk
+from minigrad.backend import is_array, namespace
+from minigrad.tape import Node, Variable, fitted, owned, run_hooks, set_grad_enabled, walk
 
 
 def backward(output: Any, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -34,22 +34,25 @@ def backward(output: Any, gradient: Any = None, retain_graph: bool = False, crea
 def _accumulate(gradients: list[tuple[Any, Any]]) -> None:
     """Add gradients to `.grad` of their leaves, which owns its memory."""
     if any([leaf.hooks for leaf, _ in gradients]):  # noqa: C419 (a generator costs more)
-        gradients = [(leaf, run_hooks(leaf.hooks, g) if leaf.hooks else g) for leaf, g in total(gradients).items()]
+        gradients = list(total(gradients).items())
     for leaf, g in gradients:
         present = leaf._grad
         if isinstance(g, Variable):
             leaf._grad = g if present is None else present + g
-        elif present is not None:
-            leaf._grad = Variable.Answer(present.data + g)
         else:
+            if present is not None:
+                g = present.data + g
             leaf._grad = Variable.Answer(g if g.base is None and not isinstance(g, np.generic) else owned(g))
 
 
 def total(gradients: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    """The sum of the gradients of each leaf or node."""
+    """The sum of the gradients of each leaf or node, as the hooks of leaves leave it."""
     sums: dict[Any, Any] = {}
     for owner, g in gradients:
         sums[owner] = sums[owner] + g if owner in sums else g
+    for owner, g in sums.items():
+        if isinstance(owner, Variable) and owner.hooks:  # those of nodes have run on the way
+            sums[owner] = run_hooks(owner.hooks, g)
     return sums
 
 
@@ -76,8 +79,8 @@ def grad(
     (27.0, 18.0)
     """
     outs: Sequence[Any] = outputs if isinstance(outputs, list | tuple) else (outputs,)
-    ins: Sequence[Any] = inputs if isinstance(inputs, list | tuple) else (inputs,)
-    seeds: Sequence[Any] = grad_outputs if isinstance(grad_outputs, list | tuple) else (grad_outputs,) * len(outs)
+    ins: Sequence[Any] = (inputs,) if isinstance(inputs, Variable) else tuple(inputs)
+    seeds: Sequence[Any] = grad_outputs if outs is outputs and grad_outputs is not None else (grad_outputs,) * len(outs)
     if len(seeds) != len(outs):
         raise ValueError(f"grad: {len(outs)} outputs but {len(seeds)} grad_outputs")
     for i, tensor in enumerate(ins):
@@ -101,7 +104,7 @@ def grad(
             )
         if answer is not None and not isinstance(answer, Variable):
             answers[i] = Variable.Answer(owned(answer))
-    return type(inputs)(answers) if isinstance(inputs, list | tuple) else answers[0]
+    return answers[0] if isinstance(inputs, Variable) else answers if isinstance(inputs, list) else tuple(answers)
 
 
 def vjp(f: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
@@ -256,10 +259,16 @@ def _seed(operation: str, output: Any, gradient: Any, create_graph: bool) -> Any
                 "is it 1. Reduce it first (sum, mean) or pass a gradient of its shape"
             )
         seed = np.ones_like(data)
+    elif is_array(gradient) or isinstance(gradient, Variable):
+        seed = gradient
     else:
-        seed = gradient if is_array(gradient) or isinstance(gradient, Variable) else np.full_like(data, gradient)
-        if seed.shape != data.shape:
-            raise ValueError(f"{operation}: a gradient of shape {seed.shape} for an output of shape {data.shape}")
+        try:
+            seed = namespace(data).asarray(np.asarray(gradient, dtype=data.dtype))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{operation}: expected a gradient of shape {data.shape}, got {gradient!r}") from error
+    if seed.shape != data.shape:
+        raise ValueError(f"{operation}: a gradient of shape {seed.shape} for an output of shape {data.shape}")
+    seed = fitted(seed, data.shape, data.dtype)
     if create_graph:
         return seed if isinstance(seed, Variable) else Variable.Answer(seed)
     return seed.data if isinstance(seed, Variable) else seed

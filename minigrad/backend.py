@@ -119,8 +119,7 @@ def set_default_dtype(dtype: DTypeLike) -> None:
 class _Streams(threading.local):
     """One random stream a thread, so that threads that seed themselves don't disturb each other."""
 
-    def __init__(self) -> None:
-        self.generator = np.random.default_rng()
+    generator: np.random.Generator | None = None  # made at first use: numpy.random takes long to import
 
 
 _streams = _Streams()
@@ -131,12 +130,14 @@ def manual_seed(seed: int) -> np.random.Generator:
 
     The stream is NumPy's on every device, so a seed gives the same initial weights on a CPU and on a GPU.
     """
-    _streams.generator = np.random.default_rng(seed)
-    return _streams.generator
+    generator = _streams.generator = np.random.default_rng(seed)
+    return generator
 
 
 def default_generator() -> np.random.Generator:
     """This thread's random stream, seeded by `manual_seed`, from the system's entropy otherwise."""
+    if _streams.generator is None:
+        _streams.generator = np.random.default_rng()
     return _streams.generator
 
 

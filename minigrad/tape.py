@@ -54,20 +54,33 @@ class RemovableHandle:
         self.remove()
 
 
-class _Clock:
-    """When tensors were last written in place: any, and, for writes through a Tensor, which array."""
+class Write:
+    """When an array was last written in place: `now()` notes that it was written again."""
 
-    written = 0
-    arrays: ClassVar[dict[int, tuple[int, Any]]] = {}
+    __slots__ = ("array", "when")
+    latest: ClassVar[int] = 0  # over all arrays
+    noted: ClassVar[dict[int, Write]] = {}  # by id of the array, while it lives
 
+    def __init__(self, array: Array) -> None:
+        self.array = weakref.ref(array, functools.partial(Write.noted.pop, id(array)))
+        self.when = 0
+        Write.noted[id(array)] = self
 
-clock = _Clock()
+    @staticmethod
+    def of(array: Array) -> Write:
+        """The note of an array, or of the one whose memory it is a view of: views come and go."""
+        owner = array if array.base is None or not is_array(array.base) else array.base
+        return Write.noted.get(id(owner)) or Write(owner)
+
+    def now(self) -> None:
+        """The array was written."""
+        self.when = Write.latest = tick()
 
 
 class Variable:
     """What the tape knows of a tensor. `minigrad.tensor` makes it the class that people use."""
 
-    __slots__ = ("__weakref__", "_grad", "_requires_grad", "data", "hooks", "node", "written")
+    __slots__ = ("__weakref__", "_grad", "_requires_grad", "data", "hooks", "node")
 
     Answer: ClassVar[type[Any]]  # the class of an operation's answer: Tensor
 
@@ -77,11 +90,10 @@ class Variable:
         self._requires_grad = requires_grad
         self._grad: Any = None
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
-        self.written = 0
 
     def mark_written(self) -> None:
-        """Note that this leaf's array was written in place: a backward that needs the old values raises."""
-        clock.written = self.written = tick()
+        """Note that the array was written in place: a backward that needs the old values raises."""
+        Write.of(self.data).now()
 
 
 class Node:
@@ -90,10 +102,11 @@ class Node:
     edges: for each rule, None where its input wants no gradient; else (parent, rule, values, fit): the node of the
         input (a leaf is its own), the rule, the raw values that it names, and the shape and type that its gradient
         must be brought to, or None where it has them already.
+    retained: the tensor (weakly) whose `.grad` is to be filled though it was computed, where `retain_grad` was called.
     remade: the raw values from which `residual` is computed again, where a rule names it.
     """
 
-    __slots__ = ("edges", "hooks", "operation", "order", "remade")
+    __slots__ = ("edges", "hooks", "operation", "order", "remade", "retained")
 
     def __init__(self, operation: Operation, edges: Any, remade: Any = ()) -> None:
         self.order = tick()
@@ -101,6 +114,7 @@ class Node:
         self.edges = edges
         self.remade = remade
         self.hooks: dict[int, Callable[[Any], Any]] | None = None
+        self.retained: Any = None
 
 
 class _GradMode(threading.local):
@@ -263,12 +277,14 @@ def walk(
     waiting = [(-owner.order, owner) for owner in gradients if owner.__class__ is Node]
     heapify(waiting)
     needed = None if wanted is None else _on_the_way([node for _, node in waiting], wanted)
-    leaves += [(owner, gradients[owner]) for owner in gradients if owner.__class__ is not Node]
+    leaves += [(o, g if create_graph else owned(g)) for o, g in gradients.items() if o.__class__ is not Node]
     while waiting:
         node = heappop(waiting)[1]
         g = gradients.pop(node)
         if node.hooks:
             g = run_hooks(node.hooks, g)
+        if node.retained is not None and wanted is None and node.retained() is not None:
+            leaves.append((node.retained(), g if create_graph else owned(g)))
         if wanted is not None:
             if node in wanted:
                 found.append((node, g))
@@ -276,12 +292,9 @@ def walk(
                 continue
         edges = node.edges
         if edges is None:
-            raise RuntimeError(
-                f"backward: the graph behind {node.operation.name} was freed by an earlier backward; "
-                "pass retain_graph=True to that one to go through it again"
-            )
-        if clock.written > node.order:
-            check_unwritten(node)
+            raise freed(node)
+        if Write.latest > node.order:
+            check_unwritten(node, create_graph)
         for edge in edges:
             if edge is None:
                 continue
@@ -304,6 +317,14 @@ def walk(
     return leaves + found
 
 
+def freed(node: Node) -> RuntimeError:
+    """The error of a second way back through a node."""
+    return RuntimeError(
+        f"backward: the graph behind {node.operation.name} was freed by an earlier backward; "
+        "pass retain_graph=True to that one to go through it again"
+    )
+
+
 def owned(g: Any) -> Any:
     """A copy of a raw gradient, in C order."""
     return np.array(g, order="C") if isinstance(g, np.ndarray | np.generic) else g.copy()
@@ -316,10 +337,12 @@ def _on_the_way(stack: list[Node], wanted: frozenset[Node | Variable]) -> set[No
         node = stack.pop()
         if node not in nodes:
             nodes[node] = None
-            stack += [edge[0] for edge in node.edges or () if edge is not None and edge[0].__class__ is Node]
+            if node.edges is None:
+                raise freed(node)
+            stack += [edge[0] for edge in node.edges if edge is not None and edge[0].__class__ is Node]
     needed: set[Node | Variable] = set(wanted)
     for node in sorted(nodes, key=lambda node: node.order):
-        if any(edge is not None and edge[0] in needed for edge in node.edges or ()):
+        if any(edge is not None and edge[0] in needed for edge in node.edges):
             needed.add(node)
     return needed
 
@@ -327,16 +350,19 @@ def _on_the_way(stack: list[Node], wanted: frozenset[Node | Variable]) -> set[No
 def recorded_values(node: Node, edge: tuple[Any, ...]) -> list[Any]:
     """What a rule gets in a recorded backward: Tensors on the tape in place of raw arrays."""
     operation = node.operation
+    names = operation.names[operation.rules.index(edge[1])]
+    return [_recorded(node, name, raw) for name, raw in zip(names, edge[2], strict=True)]
 
-    def recorded(name: str, raw: Any) -> Any:
-        if name == "ans":
-            return Variable.Answer(raw, node, True)
-        if name == "residual":
-            return operation.residual(*map(recorded, operation.residual_names, node.remade))  # type: ignore[misc]
-        parent = _parent(node, name)
-        return Variable.Answer(raw, parent, True) if isinstance(parent, Node) else raw if parent is None else parent
 
-    return list(map(recorded, operation.names[operation.rules.index(edge[1])], edge[2]))
+def _recorded(node: Node, name: str, raw: Any) -> Any:
+    operation = node.operation
+    if name == "ans":
+        return Variable.Answer(raw, node, True)
+    if name == "residual" and operation.residual is not None:
+        remade = zip(operation.residual_names, node.remade, strict=True)
+        return operation.residual(*[_recorded(node, other, value) for other, value in remade])
+    parent = _parent(node, name)
+    return Variable.Answer(raw, parent, True) if isinstance(parent, Node) else raw if parent is None else parent
 
 
 def _parent(node: Node, name: str) -> Any:
@@ -346,30 +372,20 @@ def _parent(node: Node, name: str) -> Any:
     return None if edge is None else edge[0]
 
 
-def check_unwritten(node: Node) -> None:
-    """Raise RuntimeError where a value that a rule needs was written in place after it was used."""
+def check_unwritten(node: Node, create_graph: bool) -> None:
+    """Raise RuntimeError where a value that a rule needs shares memory with an array written since it was used."""
     operation = node.operation
-    for names, edge in zip(operation.names, node.edges, strict=False):
-        for name, value in zip(names, edge[2], strict=True) if edge is not None else ():
-            parent = _parent(node, name)
-            stamps = [parent.written] if isinstance(parent, Variable) else []
-            stamps += [clock.arrays[id(a)][0] for a in (value, getattr(value, "base", None)) if id(a) in clock.arrays]
-            if max(stamps, default=0) > node.order:
+    arrays = [write.array() for write in tuple(Write.noted.values()) if write.when > node.order]
+    used = [(operation.residual_names, node.remade)] if node.remade and create_graph else []
+    used += [(names, edge[2]) for names, edge in zip(operation.names, node.edges, strict=True) if edge is not None]
+    for names, values in used:
+        for name, value in zip(names, values, strict=True):
+            if is_array(value) and any(a is not None and namespace(a).may_share_memory(a, value) for a in arrays):
                 what = "the answer" if name == "ans" else name
                 raise RuntimeError(
                     f"backward: {what} of {operation.name}, of shape {value.shape}, was written in place after it "
                     "was used; its gradient needs the value that it had"
                 )
-
-
-def note_written(array: Array) -> None:
-    """Note a write to an array that any tensor may hold: `mark_written` is the cheaper way for a leaf's own."""
-    clock.written = tick()
-    for part in (array, array.base):
-        if part is not None and is_array(part):
-            key = id(part)
-            forget = functools.partial(clock.arrays.pop, key)
-            clock.arrays[key] = clock.written, weakref.ref(part, forget)
 
 
 def fitted(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
@@ -384,14 +400,21 @@ def fitted(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 def run_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:
-    """Let each hook see a gradient as a Tensor, and replace it where the hook returns one."""
+    """Let each hook see a gradient as a Tensor, and replace it where the hook returns one of its shape and type."""
     raw = not isinstance(g, Variable)
-    tensor = Variable.Answer(np.asarray(g) if isinstance(g, np.generic) else g) if raw else g
+    tensor = Variable.Answer(owned(g)) if raw else g
     for hook in tuple(hooks.values()):
         answer = hook(tensor)
-        if answer is not None:
-            tensor = answer
-    return tensor.data if raw else tensor
+        if answer is None:
+            continue
+        if is_array(answer):
+            answer = Variable.Answer(answer)
+        if not isinstance(answer, Variable):
+            raise TypeError(f"a gradient hook must return a Tensor, an array or None, got a {type(answer).__name__}")
+        if answer.data.shape != g.shape:
+            raise ValueError(f"a gradient hook returned shape {answer.data.shape} for a gradient of shape {g.shape}")
+        tensor = fitted(answer, g.shape, g.dtype)
+    return owned(tensor.data) if raw else tensor
 
 
 def described(value: Any) -> str:

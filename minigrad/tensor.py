@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minigrad import autograd, backend, ops
-from minigrad.tape import RemovableHandle, Variable, grad_mode, note_written
+from minigrad.tape import RemovableHandle, Variable, grad_mode
 
 
 def tensor(data: Any, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -190,11 +191,7 @@ class Tensor(Variable):
     def retain_grad(self) -> None:
         """Have `backward` fill `.grad` of this tensor too, though it was computed."""
         if self.node is not None:
-
-            def keep(gradient: Tensor) -> None:
-                self._grad = gradient
-
-            self.register_hook(keep)
+            self.node.retained = weakref.ref(self)
 
     def detach(self) -> Tensor:
         """A tensor with the same array that the tape does not follow."""
@@ -203,7 +200,7 @@ class Tensor(Variable):
     def to(self, device: str | None = None, dtype: DTypeLike | None = None) -> Tensor:
         """This tensor on another device or in another type; itself where nothing changes."""
         moved = self if dtype is None or self.dtype == dtype else ops.astype(self, dtype)
-        return moved if device is None else ops.to_device(moved, device)
+        return moved if device is None or device == self.device else ops.to_device(moved, device)
 
     # --- writing
 
@@ -219,7 +216,7 @@ class Tensor(Variable):
             self.data[key] = data
         except (ValueError, TypeError, IndexError) as error:
             raise type(error)(f"setting items of a tensor of shape {self.shape}: {error}") from error
-        note_written(self.data)
+        self.mark_written()
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._write(ops.raw_key(key), value)
@@ -231,7 +228,10 @@ class Tensor(Variable):
             if self._requires_grad and self.node is None:
                 raise RuntimeError("a leaf that requires a gradient can be written in place only inside no_grad()")
             return operation(self, other)
-        self._write(..., operation(self, other))
+        answer = operation(self, other)
+        if not np.can_cast(answer.dtype, self.dtype, "same_kind"):
+            raise TypeError(f"in-place arithmetic: a result of type {answer.dtype} does not fit a {self.dtype} tensor")
+        self._write(..., answer)
         return self
 
     def __iadd__(self, other: Any) -> Tensor:  # type: ignore[misc]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from minigrad import ops
+from nn import functional as F
 from nn.module import Module
 
 
@@ -30,3 +31,105 @@ class Sigmoid(Module):
     def forward(self, x: Any) -> Any:
         """sigmoid(x)."""
         return ops.sigmoid(x)
+
+
+class LeakyReLU(Module):
+    """x where it is positive, negative_slope · x elsewhere; that side's derivative at 0."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Any) -> Any:
+        """leaky_relu(x)."""
+        return ops.leaky_relu(x, self.negative_slope)
+
+    def extra_repr(self) -> str:
+        """The slope."""
+        return f"negative_slope={self.negative_slope}"
+
+
+class ELU(Module):
+    """x where it is positive, alpha · (exp(x) - 1) elsewhere."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Any) -> Any:
+        """elu(x)."""
+        return ops.elu(x, self.alpha)
+
+    def extra_repr(self) -> str:
+        """The scale."""
+        return f"alpha={self.alpha}"
+
+
+class Softplus(Module):
+    """log(1 + exp(beta · x)) / beta, and x itself where beta · x is above `threshold`."""
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x: Any) -> Any:
+        """softplus(x)."""
+        return F.softplus(x, self.beta, self.threshold)
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"beta={self.beta}, threshold={self.threshold}"
+
+
+class GELU(Module):
+    """x · Φ(x), Φ the normal distribution.
+
+    approximate: "none" for the error function, "tanh" for a formula close to it. Raises ValueError for any other.
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f'GELU: approximate must be "none" or "tanh", got {approximate!r}')
+        self.approximate = approximate
+
+    def forward(self, x: Any) -> Any:
+        """gelu(x)."""
+        return ops.gelu(x, self.approximate)
+
+    def extra_repr(self) -> str:
+        """The formula."""
+        return f"approximate={self.approximate!r}"
+
+
+class SiLU(Module):
+    """x · sigmoid(x)."""
+
+    def forward(self, x: Any) -> Any:
+        """silu(x)."""
+        return ops.silu(x)
+
+
+class Softmax(Module):
+    """exp(x) over its sum along an axis.
+
+    dim: the axis. None means 0 for inputs of 0, 1 or 3 axes and 1 for others, so rather say which.
+    """
+
+    def __init__(self, dim: int | None = None) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Any:
+        """softmax(x)."""
+        return F.softmax(x, self.dim)
+
+    def extra_repr(self) -> str:
+        """The axis."""
+        return f"dim={self.dim}"
+
+
+class LogSoftmax(Softmax):
+    """Logarithm of softmax, without overflow.
+
+    dim: the axis, as in Softmax.
+    """
+
+    def forward(self, x: Any) -> Any:
+        """log_softmax(x)."""
+        return F.log_softmax(x, self.dim)

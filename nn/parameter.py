@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad import Tensor
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minigrad import Tensor, backend
 from minigrad.tensor import as_array
 
 
@@ -23,9 +26,30 @@ class Parameter(Tensor):
 
 
 class Buffer(Tensor):
-    """A tensor that a module keeps and saves but does not train, such as a running mean."""
+    """A tensor that a module keeps and saves but does not train, such as a running mean.
 
-    __slots__ = ()
+    data: numbers, an array or a tensor. An array is taken as it is, not copied.
+    persistent: False leaves it out of `state_dict`.
+    """
 
-    def __init__(self, data: Any) -> None:
+    __slots__ = ("persistent",)
+
+    def __init__(self, data: Any, *, persistent: bool = True) -> None:
         super().__init__(as_array(data))
+        self.persistent = persistent
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, (self.data, self.persistent)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        memo[id(self)] = copied = _rebuilt(self.data.copy(), self.persistent)
+        return copied
+
+
+def _rebuilt(data: Any, persistent: bool) -> Buffer:
+    return Buffer(data, persistent=persistent)
+
+
+def filled(value: float, shape: int | tuple[int, ...], dtype: DTypeLike | None, device: str) -> Any:
+    """A new array of one value: where layers begin."""
+    return backend.to_device(np.full(shape, value, dtype or backend.get_default_dtype()), device)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.tape import clock, tick
+from minigrad.tape import Write, tick
 from optim.formula import Formula
 from optim.formula.execution import chosen_execution, executor
 from optim.formula.plan import Plan
@@ -39,6 +39,7 @@ class Binding:
         "run",
         "shape",
         "state",
+        "write",
     )
 
     def __init__(self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any]) -> None:
@@ -47,17 +48,20 @@ class Binding:
         self.prepare: Any = None  # what turns its constants into what `run` takes
         self.data = data = p.data
         self.shape, self.dtype = data.shape, data.dtype
-        self.flat = data.reshape(-1)
+        self.write = Write.of(data)
+        if not data.flags.writeable:
+            raise ValueError(f"step: a parameter of shape {data.shape} has a read-only array")
+        self.flat = _flat(data)
         self.arrays: list[tuple[str, Any]] = []  # key and array, as they stand in the state
         self.flats: list[Any] = []  # the same arrays, flat
-        self.copies = [] if data.flags.c_contiguous else [(data, self.flat)]  # what must be written back
+        self.copies = [] if data.flags.carray else [(data, self.flat)]  # what must be written back
 
     def add(self, key: str, array: Any) -> None:
         """Bind a state array."""
-        flat = array.reshape(-1)
+        flat = _flat(array)
         self.arrays.append((key, array))
         self.flats.append(flat)
-        if not array.flags.c_contiguous:
+        if not array.flags.carray:
             self.copies.append((array, flat))
 
     def holds(self, state: dict[str, Any]) -> bool:
@@ -122,9 +126,11 @@ class ElementwiseOptimizer(Optimizer):
 
     def validate(self, group: dict[str, Any]) -> None:
         """Check each setting that `ranges` lists."""
-        group.update(
-            {name: check(f"{type(self).__name__}: {name}", group[name]) for name, check in self.ranges.items()}
-        )
+        name = type(self).__name__
+        missing = [key for key in self.ranges if key not in group]
+        if missing:
+            raise ValueError(f"{name}: a group has no setting {', '.join(missing)}")
+        group.update({key: check(f"{name}: {key}", group[key]) for key, check in self.ranges.items()})
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update every parameter that has a gradient, once.
@@ -136,10 +142,14 @@ class ElementwiseOptimizer(Optimizer):
         raises; ValueError for a gradient that does not fit its parameter. When it raises, nothing has changed.
         """
         loss = None if closure is None else self._evaluate(closure)
-        work: list[tuple[Any, ...]] = []
-        for number, group in enumerate(self.param_groups):
-            self._gather(number, group, work)
-        uninterrupted(self._run, work)
+        rounds = [[group["params"] for group in self.param_groups]]
+        if self.repeats:
+            rounds = _rounds(rounds[0])
+        for lists in rounds:
+            work: list[tuple[Any, ...]] = []
+            for number, (group, params) in enumerate(zip(self.param_groups, lists, strict=True)):
+                self._gather(number, group, params, work)
+            uninterrupted(self._run, work)
         return loss
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -153,7 +163,9 @@ class ElementwiseOptimizer(Optimizer):
         needed = {key for name, key in self.state_keys.items() if name not in self.switched}
         needed |= {*self.numbers, *(("step",) if self.formula.counted else ())}
         for p, entry in state.items():
-            missing = sorted(needed - entry.keys()) if entry else []
+            if not isinstance(p, Tensor):
+                continue
+            missing = sorted(key for key in needed if entry.get(key) is None)
             if missing:
                 raise ValueError(
                     f"{type(self).__name__}.load_state_dict: the state of a parameter of shape {p.shape} has no "
@@ -165,8 +177,8 @@ class ElementwiseOptimizer(Optimizer):
                         f"{type(self).__name__}.load_state_dict: {key} has shape {getattr(entry[key], 'shape', ())}, "
                         f"its parameter {p.shape}"
                     )
-            if self.formula.counted and entry:
-                entry["step"] = int(entry["step"])
+            if self.formula.counted:
+                entry["step"] = _count(entry["step"])
         return groups, state
 
     def _run(self, work: list[tuple[Any, ...]]) -> None:
@@ -180,15 +192,20 @@ class ElementwiseOptimizer(Optimizer):
             state = binding.state
             if new is not None:
                 state.update(new)
-                states[p] = state
+                if new or after:
+                    states[p] = state
             if after:
                 state.update(after)
-            p.written = now
-        clock.written = now
+            binding.write.when = now
+        Write.latest = now
 
     def _settle(self, number: int, group: dict[str, Any]) -> Settled:
         """The group's settings for the formula, checked where they have changed."""
-        settings = self._settings(group)
+        try:
+            settings = self._settings(group)
+        except (KeyError, TypeError, IndexError):
+            self.validate(dict(group))  # says what is wrong
+            raise
         settled = self._settled.get(number)
         if settled is None or settled.settings != settings:
             checked = dict(group)
@@ -196,7 +213,7 @@ class ElementwiseOptimizer(Optimizer):
             settled = self._settled[number] = Settled(self._settings(checked))
         return settled
 
-    def _gather(self, number: int, group: dict[str, Any], work: list[tuple[Any, ...]]) -> None:
+    def _gather(self, number: int, group: dict[str, Any], params: list[Tensor], work: list[tuple[Any, ...]]) -> None:
         """Add to `work` what each parameter's update needs; change nothing."""
         settled = self._settle(number, group)
         formula, states, bindings, kept = self.formula, self.state, self._bindings, self.numbers
@@ -205,7 +222,7 @@ class ElementwiseOptimizer(Optimizer):
         steps: dict[Any, Any] = {}  # what parameters at the same step share: plan and constants
         key: Any = None
         t = first = dtype = numbers = None
-        for p in group["params"]:
+        for p in params:
             grad = p.grad
             if grad is None:
                 continue
@@ -287,6 +304,29 @@ class ElementwiseOptimizer(Optimizer):
         binding.run, binding.prepare = executor(self.formula, plan, data)
         self._bindings[p] = binding
         return binding, new
+
+
+def _rounds(lists: list[list[Tensor]]) -> list[list[list[Tensor]]]:
+    """Lists of parameters, in which some stand more than once, as several in which each stands once."""
+    rounds = []
+    while any(lists):
+        unique = [list(dict.fromkeys(params)) for params in lists]
+        rounds.append(unique)
+        lists = [[p for i, p in enumerate(params) if any(p is q for q in params[:i])] for params in lists]
+    return rounds
+
+
+def _flat(array: Any) -> Any:
+    """An array as a vector that kernels can take: a view of it where its memory is in order, else a copy."""
+    flat = array.reshape(-1)
+    return flat if flat.flags.carray else flat.copy()
+
+
+def _count(step: Any) -> int:
+    """A loaded step count, torch's floats included."""
+    if not isinstance(step, int | float | np.number) or step < 0 or step != int(step):
+        raise ValueError(f"load_state_dict: step must be a count from 0, got {step!r}")
+    return int(step)
 
 
 def _setting(name: str) -> str:

@@ -25,6 +25,7 @@ class Optimizer:
         their names and its parameters under "params". Lists, tuples and generators; no sets, which have no order.
     defaults: the settings of a group that does not give its own.
 
+    repeats: whether a parameter stands twice in a group; it is then updated twice a step.
     steps_taken: how often `step` has run, for schedulers to tell the order of calls from.
     param_groups: a list of dictionaries: "params" and the group's settings, which may be changed between steps.
     state: parameter -> dictionary of what the algorithm remembers of it.
@@ -40,6 +41,7 @@ class Optimizer:
         self._pre_hooks: dict[int, Hook] = {}
         self._post_hooks: dict[int, Hook] = {}
         self.steps_taken = 0
+        self.repeats = False
         self._stepping = False
         if isinstance(params, Tensor):
             raise TypeError(
@@ -90,7 +92,9 @@ class Optimizer:
         if any(named):
             if not all(named):
                 raise ValueError("params: either all parameters have names or none")
-            group["param_names"] = [name for name, _ in params]
+            names = group["param_names"] = [name for name, _ in params]
+            if len(set(names)) != len(names):
+                raise ValueError(f"params: a name stands twice in {names}")
             params = [p for _, p in params]
         if any(("param_names" in g) != ("param_names" in group) for g in others if g["params"]) and params:
             raise ValueError("params: either the parameters of all groups have names or those of none")
@@ -102,6 +106,7 @@ class Optimizer:
             if p.dtype.kind not in "fc":
                 raise TypeError(f"params: expected floating-point parameters, got {p.dtype}")
         if len({id(p) for p in params}) != len(params):
+            self.repeats = True
             warnings.warn("a parameter stands twice in one group; it will be updated twice a step", stacklevel=4)
         present = {id(p) for g in others for p in g["params"]}
         if any(id(p) in present for p in params):
@@ -132,11 +137,16 @@ class Optimizer:
     def _run_pre_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         for hook in tuple(self._pre_hooks.values()):
             changed = hook(self, (self, *args), kwargs)
-            if changed is not None:
-                if not (isinstance(changed, tuple) and len(changed) == 2):
-                    raise RuntimeError(f"a step pre-hook must return None or (args, kwargs), got {changed!r}")
-                (_, *rest), kwargs = changed
-                args = tuple(rest)
+            if changed is None:
+                continue
+            match changed:
+                case (tuple() as given, dict() as kwargs) if given and given[0] is self:
+                    args = given[1:]
+                case _:
+                    raise RuntimeError(
+                        f"a step pre-hook must return None or (args, kwargs), with the optimizer first in args, "
+                        f"got {changed!r}"
+                    )
         return args, kwargs
 
     def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
@@ -166,7 +176,11 @@ class Optimizer:
             }
             for group in self.param_groups
         ]
-        state = {numbers[id(p)]: {k: _saved(v) for k, v in entry.items()} for p, entry in self.state.items()}
+        state = {
+            numbers[id(key)] if isinstance(key, Tensor) else key: _saved(entry)
+            for key, entry in self.state.items()
+            if entry != {}
+        }
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -182,9 +196,13 @@ class Optimizer:
         self.param_groups, self.state = groups, state
 
     def _loaded(self, saved: Mapping[str, Any]) -> tuple[list[dict[str, Any]], defaultdict[Any, Any]]:
+        if not isinstance(saved, Mapping):
+            raise TypeError(f"load_state_dict: expected a dictionary, got a {type(saved).__name__}")
         missing = [key for key in ("state", "param_groups") if key not in saved]
         if missing:
             raise ValueError(f"load_state_dict: no {' and no '.join(missing)} in a dictionary with keys {list(saved)}")
+        if not isinstance(saved["state"], Mapping) or not isinstance(saved["param_groups"], list | tuple):
+            raise TypeError("load_state_dict: expected a dictionary under 'state' and a list under 'param_groups'")
         sizes = [[len(g["params"]) for g in side] for side in (self.param_groups, saved["param_groups"])]
         if sizes[0] != sizes[1]:
             raise ValueError(f"load_state_dict: groups of {sizes[0]} parameters here, of {sizes[1]} in the state")
@@ -203,6 +221,9 @@ class Optimizer:
             groups.append(group)
         state: defaultdict[Any, Any] = defaultdict(dict)
         for key, entry in saved["state"].items():
+            if not isinstance(key, int | np.integer):  # what a subclass keeps for no parameter
+                state[key] = copy.deepcopy(entry)
+                continue
             if key not in owners:
                 raise ValueError(f"load_state_dict: the state has an entry {key!r} that no group mentions")
             p = owners[key]
@@ -218,7 +239,7 @@ class Optimizer:
             array = np.asarray(array)
         if array.ndim == 0 and p.ndim:
             return array.item()
-        if array.dtype.kind in "fc":
+        if array.dtype.kind in "biufc":
             array = array.astype(p.dtype)
         return backend.to_device(array.copy(), p.device)
 
@@ -237,6 +258,7 @@ class Optimizer:
             "state": self.state,
             "param_groups": self.param_groups,
             "steps_taken": self.steps_taken,
+            "repeats": self.repeats,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -290,6 +312,8 @@ def _matched(own: dict[str, Any], loaded: Mapping[str, Any]) -> list[Any]:
 
 
 def _saved(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _saved(part) for name, part in value.items()}
     if isinstance(value, Tensor):
         value = value.data
     return backend.to_numpy(value).copy() if backend.is_array(value) else copy.deepcopy(value)

@@ -13,7 +13,8 @@ class Plan:
 
     arrays: p, g, and the state that is read or changed; the rest (a buffer that the settings don't use) need not exist.
     outputs: changed array -> the value it gets, a step, another array or a constant.
-    numbers: the hyperparameters that the formula returns, changed.
+    numbers: a hyperparameter that the formula returns, changed -> its expression.
+    notes: the formula's assignments in order: name, and value or expression of hyperparameters.
     constants: a function of the hyperparameters, in their order, to the constants that meet arrays, followed by the
         new values of `numbers`; None where a guard says that the plan does not hold.
     """
@@ -28,7 +29,7 @@ class Plan:
         numbers: dict[str, str],
     ) -> None:
         self.name = name
-        self.numbers = tuple(numbers)
+        self.numbers = numbers
         self.outputs = {array: value for array, value in results.items() if array != value}
         moved = {v for v in self.outputs.values() if v in self.outputs}
         if moved:
@@ -36,7 +37,7 @@ class Plan:
         self.steps = _needed(trace.steps, set(self.outputs.values()))
         read = {a for step in self.steps for a in step.arguments} | set(self.outputs.values())
         self.arrays = tuple(a for i, a in enumerate(arrays) if i < 2 or a in read or a in self.outputs)
-        self.names = trace.names
+        self.names, self.notes = trace.names, trace.notes
         self.expressions = {constant: text for text, constant in trace.constants.items()}
         returned = "".join(f"{value}, " for value in [*trace.constants.values(), *numbers.values()])
         lines = [f"def constants({', '.join(hyperparameters)}):", *trace.lines, f"return ({returned})"]

@@ -76,6 +76,9 @@ class Formula:
         def note(name: str, value: Any) -> Any:
             if isinstance(value, Symbol):
                 trace.names[value.name] = name
+                trace.notes.append((name, value.name))
+            elif isinstance(value, Host):
+                trace.notes.append((name, value.text))
             return value
 
         answer = self._traced(*(Symbol(trace, name) for name in self.arrays), __note__=note, **hosts)

@@ -33,6 +33,7 @@ class Trace:
     lines: list[str] = field(default_factory=list)  # of the host's part: guards and constants, as Python text
     constants: dict[str, str] = field(default_factory=dict)  # expression -> name
     names: dict[str, str] = field(default_factory=dict)  # value -> the formula's name for it
+    notes: list[tuple[str, str]] = field(default_factory=list)  # assignments in order: name, and value or expression
 
     def apply(self, word: str, *arguments: Any) -> Symbol:
         """Add a step."""

@@ -37,12 +37,12 @@ def no_collector():
     gc.enable()
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     pass
 
 
 def broken(g):
-    raise Broken
+    raise BrokenError
 
 
 @differentiable(lambda g: broken(g))
@@ -122,7 +122,7 @@ def only_evaluate(model, optimizer, x, labels):
 def fail_on_the_way_back(model, optimizer, x, labels):
     try:
         fails_on_the_way_back(model(x)).sum().backward()
-    except Broken:
+    except BrokenError:
         return
     raise AssertionError
 
@@ -482,7 +482,7 @@ def test_a_leafs_gradient_owns_its_memory(name):
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_returned_gradient_owns_its_memory(name):
     x, y = matrix(0), matrix(1)
-    inputs = [x] if name == "the leaf itself" else [x, y]
+    inputs = [x] if name in ("the leaf itself", "x + x") else [x, y]
     out = VIEWS[name](x, y)
     seed = np.random.default_rng(2).normal(size=out.shape)
     check_own_memory(mg.grad(out, inputs, mg.Tensor(seed)), seed, x.data, y.data)
@@ -613,7 +613,7 @@ def test_a_hook_may_return_an_array_or_be_told_that_it_may_not(on_leaf):
     try:
         y.sum().backward()
     except TypeError as error:
-        assert "hook" in str(error)  # noqa: PT017
+        assert "hook" in str(error)
         assert x.grad is None
     else:
         np.testing.assert_array_equal(x.grad.numpy(), [20.0, 20.0])
@@ -644,7 +644,7 @@ def test_a_rule_that_raises_changes_no_gradient(create_graph):
     x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     x.grad = np.ones(2)
     loss = (y * 3.0 + x).sum() + fails_on_the_way_back(x * y).sum()
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenError):
         loss.backward(create_graph=create_graph)
     np.testing.assert_array_equal(x.grad.numpy(), [1.0, 1.0])
     assert y.grad is None
@@ -655,7 +655,7 @@ def test_a_hook_that_raises_changes_no_gradient(on_leaf):
     x, y, z = leaf([1.0, 2.0]), leaf([3.0, 4.0]), leaf([5.0, 6.0])
     a = x * y
     (y if on_leaf else a).register_hook(broken)
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenError):
         (a + z).sum().backward()
     assert x.grad is y.grad is z.grad is None
 
@@ -664,7 +664,7 @@ def test_a_retained_gradient_is_not_set_when_backward_raises():
     x = leaf([1.0, 2.0])
     a = fails_on_the_way_back(x) * 1.0
     a.retain_grad()
-    with pytest.raises(Broken):
+    with pytest.raises(BrokenError):
         a.sum().backward()
     assert a.grad is None
 
@@ -832,8 +832,8 @@ def test_no_grad_as_a_block_and_as_a_decorator():
 
 
 def test_no_grad_ends_with_an_exception():
-    with pytest.raises(Broken), mg.no_grad():
-        raise Broken
+    with pytest.raises(BrokenError), mg.no_grad():
+        raise BrokenError
     assert (leaf(1.0) * 2.0).requires_grad
 
 
@@ -868,7 +868,7 @@ def test_errors_of_backward_and_grad_name_what_came_and_what_was_expected():
         y.backward(np.ones(2))
     with pytest.raises(RuntimeError, match="grad: input 0 does not require"):
         mg.grad(x.sum(), constant)
-    with pytest.raises(TypeError, match="grad: expected a Tensor.*float"):
+    with pytest.raises(TypeError, match=r"grad: expected a Tensor.*float"):
         mg.grad(3.0, x)
     with pytest.raises(ValueError, match="grad: 1 outputs but 2 grad_outputs"):
         mg.grad([x.sum()], [x], [None, None])
@@ -882,7 +882,7 @@ def test_inputs_may_be_a_generator_or_the_error_says_so():
     try:
         found = mg.grad(loss, model.parameters())
     except TypeError as error:
-        assert "generator" in str(error)  # noqa: PT017
+        assert "generator" in str(error)
     else:
         assert [g.shape for g in found] == [(1, 2), (1,)]
 

@@ -1,0 +1,80 @@
+"""Embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from minigrad.tensor import as_array
+from nn import functional as F
+from nn import init
+from nn.module import Module
+from nn.parameter import Parameter, filled
+
+
+class Embedding(Module):
+    """A row of the weight for each index: indices of any shape, answer (*indices.shape, embedding_dim).
+
+    The weight, (num_embeddings, embedding_dim), starts standard normal, from the stream that `minigrad.manual_seed`
+    seeds.
+
+    num_embeddings, embedding_dim: positive integers.
+    padding_idx: a row that starts as 0 and gets no gradient; negative ones count from the end.
+    sparse: must be False; the gradient is a dense array.
+    dtype, device: of the weight; the default dtype and the CPU.
+
+    Raises ValueError for sizes that are not positive, a padding_idx out of range, and sparse=True. On the CPU, a call
+    raises IndexError for an index outside 0..num_embeddings - 1, and TypeError for indices that are not integers.
+    """
+
+    weight: Parameter
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        sparse: bool = False,
+        dtype: DTypeLike | None = None,
+        device: str = "cpu",
+    ) -> None:
+        for name, value in (("num_embeddings", num_embeddings), ("embedding_dim", embedding_dim)):
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"Embedding: {name} must be a positive integer, got {value!r}")
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise ValueError(f"Embedding: padding_idx must be one of {num_embeddings} rows, got {padding_idx}")
+        if sparse:
+            raise ValueError("Embedding: sparse=True is not supported yet, only dense gradients are")
+        self.num_embeddings, self.embedding_dim = int(num_embeddings), int(embedding_dim)
+        self.padding_idx = None if padding_idx is None else int(padding_idx) % self.num_embeddings
+        self.weight = Parameter(filled(0.0, (self.num_embeddings, self.embedding_dim), dtype, device))
+        self.reset_parameters()
+
+    @classmethod
+    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+        """An embedding with these rows, which are copied; `freeze` keeps them from being trained."""
+        rows = as_array(embeddings)
+        if rows.ndim != 2:
+            raise ValueError(f"Embedding.from_pretrained: expected rows of shape (n, dim), got shape {rows.shape}")
+        made = cls(*rows.shape, padding_idx)
+        made.weight = Parameter(rows.copy(), requires_grad=not freeze)
+        return made
+
+    def reset_parameters(self) -> None:
+        """Draw new initial values."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            self.weight.data[self.padding_idx] = 0
+            self.weight.mark_written()
+
+    def forward(self, indices: Any) -> Any:
+        """weight[indices]."""
+        return F.embedding(indices, self.weight, self.padding_idx)
+
+    def extra_repr(self) -> str:
+        """The sizes, and the padding row where there is one."""
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"

@@ -1,0 +1,139 @@
+"""The plan as one CUDA kernel: one launch for all tensors that take the same step.
+
+The kernel takes a struct by value: pointers, sizes and constants travel with the launch, so that nothing is copied to
+the device and nothing waits for it. Each block takes chunks of elements; which tensor a chunk belongs to, it finds in
+a list of every tensor's first chunk. Without contraction into fused multiply-adds, and with division and roots rounded
+correctly, the bits are those of the other executions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from optim.formula.plan import Plan
+from optim.formula.vocabulary import VOCABULARY
+
+OPTIONS = ("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true")
+PARAMETERS = 4096  # bytes: what a launch takes on every device
+CHUNK = 4096  # elements
+THREADS = 256
+BLOCKS = 4096  # fills any device; a block takes the next chunk after its first
+
+
+def layout(plan: Plan) -> np.dtype[Any]:
+    """The kernel's parameter, as NumPy lays it out, for as many tensors as fit into one launch."""
+    each = 8 * len(plan.arrays) + 8 + 4  # pointers, size, first chunk
+    tensors = (PARAMETERS - 8 * len(plan.expressions) - 8) // each
+    fields: list[Any] = [("arrays", np.uint64, (len(plan.arrays), tensors)), ("sizes", np.int64, tensors)]
+    fields += [("constants", np.float64, max(1, len(plan.expressions))), ("firsts", np.int32, tensors + 1)]
+    return np.dtype(fields, align=True)
+
+
+def source(plan: Plan, dtype: Any) -> str:
+    """The text of the kernel."""
+    sizes = layout(plan)
+    tensors = sizes["sizes"].shape[0]
+    return f"""{_head(dtype)}
+struct Group {{
+    T *arrays[{len(plan.arrays)}][{tensors}];
+    long long sizes[{tensors}];
+    double constants[{sizes["constants"].shape[0]}];
+    int firsts[{tensors + 1}];  // each tensor's first chunk; from behind the last tensor on, how many there are
+}};
+
+extern "C" __global__ void __launch_bounds__({THREADS}) {plan.name}(const Group _group) {{
+{_constants(plan, "_group.constants")}
+    for (int _chunk = blockIdx.x; _chunk < _group.firsts[{tensors}]; _chunk += gridDim.x) {{
+        int _tensor = 0;
+        for (int _jump = {1 << (tensors.bit_length() - 1)}; _jump; _jump /= 2)
+            if (_tensor + _jump < {tensors} && _group.firsts[_tensor + _jump] <= _chunk) _tensor += _jump;
+        const long long _start = (long long)(_chunk - _group.firsts[_tensor]) * {CHUNK};
+        const long long _rest = _group.sizes[_tensor] - _start;
+        const int _count = _rest < {CHUNK} ? (int)_rest : {CHUNK};
+{_lines([f"T *const {a} = _group.arrays[{i}][_tensor] + _start;" for i, a in enumerate(plan.arrays)], 8)}
+        for (int _i = threadIdx.x; _i < _count; _i += {THREADS}) {{
+{_lines(_body(plan), 12)}
+        }}
+    }}
+}}
+"""
+
+
+def c_source(plan: Plan, dtype: Any, name: str | None = None) -> str:
+    """The same body as a plain loop in C, to be run where there is no GPU: (size, arrays..., constants)."""
+    arrays = "".join(f"T *{a}, " for a in plan.arrays)
+    return f"""#include <math.h>
+#include <stdbool.h>
+{_head(dtype)}
+void {name or plan.name}(long long _size, {arrays}const double *_constants) {{
+{_constants(plan, "_constants")}
+    for (long long _i = 0; _i < _size; _i++) {{
+{_lines(_body(plan), 8)}
+    }}
+}}
+"""
+
+
+def _head(dtype: Any) -> str:
+    names = {"f": ("float", "sqrtf", "fabsf"), "d": ("double", "sqrt", "fabs")}.get(np.dtype(dtype).char)
+    if names is None:
+        raise TypeError(f"cuda: a formula's kernel takes float32 or float64, got {np.dtype(dtype)}")
+    return "".join(f"#define {a} {b}\n" for a, b in zip(("T", "SQRT", "ABS"), names, strict=True))
+
+
+def _constants(plan: Plan, array: str) -> str:
+    return _lines([f"const T {c} = (T){array}[{i}];" for i, c in enumerate(plan.expressions)], 4)
+
+
+def _body(plan: Plan) -> list[str]:
+    """What happens to one element: load, compute, store."""
+    read = {a for step in plan.steps for a in step.arguments} | set(plan.outputs.values())
+    values = {a: f"{a}_" for a in plan.arrays}
+    lines = [f"const T {a}_ = {a}[_i];" for a in plan.arrays if a in read]
+    for step in plan.steps:
+        word = VOCABULARY[step.word]
+        expression = word.c.format(*(values.get(a, a) for a in step.arguments))
+        lines.append(f"const {'bool' if word.boolean else 'T'} {step.out} = {expression};")
+    return lines + [f"{array}[_i] = {values.get(value, value)};" for array, value in plan.outputs.items()]
+
+
+def _lines(lines: Sequence[str], indent: int) -> str:
+    return "\n".join(" " * indent + line for line in lines)
+
+
+class Kernel:
+    """A plan's kernel for CuPy arrays of one type, flat and contiguous."""
+
+    def __init__(self, plan: Plan, dtype: Any) -> None:
+        import cupy
+
+        self.layout, self.constants = layout(plan), len(plan.expressions)
+        self.launch: Callable[..., None] = cupy.RawKernel(source(plan, dtype), plan.name, OPTIONS)
+
+    def __call__(self, *arguments: Any) -> None:
+        """Run on one tensor: the plan's arrays, then its constants in float64 on the host."""
+        *arrays, constants = arguments
+        self.run([arrays], constants)
+
+    def run(self, rows: Sequence[Sequence[Any]], constants: Any) -> None:
+        """Run on many tensors of one device: for each the plan's arrays; constants in float64 on the host.
+
+        Returns once the launches stand in the current stream; it waits for nothing.
+        """
+        rows = [row for row in rows if row[0].size]
+        tensors = self.layout["sizes"].shape[0]
+        for start in range(0, len(rows), tensors):
+            some = rows[start : start + tensors]
+            group = np.zeros(1, self.layout)
+            sizes = np.array([row[0].size for row in some], np.int64)
+            chunks = np.cumsum((sizes + CHUNK - 1) // CHUNK)
+            group["arrays"][0, :, : len(some)] = np.array([[a.data.ptr for a in row] for row in some], np.uint64).T
+            group["sizes"][0, : len(some)] = sizes
+            group["constants"][0, : self.constants] = constants[: self.constants]
+            group["firsts"][0, 1:] = chunks[-1]
+            group["firsts"][0, 1 : len(some)] = chunks[:-1]
+            with some[0][0].device:
+                self.launch((min(int(chunks[-1]), BLOCKS),), (THREADS,), (group,))

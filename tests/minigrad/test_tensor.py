@@ -1,0 +1,328 @@
+"""Tensor: making one, its array, its operators, writing to it, and NumPy's functions on it."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+
+
+def leaf(data, dtype=np.float64):
+    return mg.tensor(np.array(data, dtype), requires_grad=True)
+
+
+# --- making one
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (1.0, np.float32), ([1.0, 2], np.float32), ([[1.0], [2.0]], np.float32), (1, np.int64), ([True], np.bool_),
+        (np.float64(1.0), np.float64), (np.ones(2), np.float64), (np.ones(2, np.float16), np.float16),
+        (np.arange(2, dtype=np.int8), np.int8), ([], np.float32), (1j, np.complex128), (range(3), np.int64),
+    ],
+)  # fmt: skip
+def test_types(data, dtype):
+    assert mg.tensor(data).dtype == dtype
+
+
+def test_the_default_dtype_is_for_python_floats(float64_default):
+    assert mg.tensor([1.0]).dtype == np.float64
+    assert mg.tensor(np.ones(1, np.float32)).dtype == np.float32
+    assert nn.Linear(1, 1).weight.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.int64, bool, "complex128"])
+def test_the_default_dtype_is_a_float(dtype):
+    with pytest.raises(TypeError, match=r"set_default_dtype: expected a floating-point type, got"):
+        mg.set_default_dtype(dtype)
+
+
+def test_a_tensor_copies_what_it_is_made_of():
+    array = np.ones(2)
+    for data in (array, mg.Tensor(array)):
+        made = mg.tensor(data, dtype=np.float64)
+        made[0] = 5.0
+        assert array[0] == 1.0
+    assert mg.tensor(array, dtype=np.float16).dtype == np.float16
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "words"),
+    [
+        ([[1.0], [2.0, 3.0]], ValueError, "tensor: "),
+        ("abc", TypeError, "tensor: .*str"),
+        ([None], TypeError, "tensor: .*list"),
+        ({}, TypeError, "tensor: .*dict"),
+        (object(), TypeError, "tensor: .*object"),
+    ],
+)
+def test_what_is_no_number_is_refused(data, kind, words):
+    with pytest.raises(kind, match=words):
+        mg.tensor(data)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "", 0])
+def test_unknown_devices_are_refused(device):
+    with pytest.raises(ValueError, match="device must be"):
+        mg.tensor([1.0], device=device)
+
+
+# --- the array
+
+
+def test_shape_and_size():
+    x = mg.tensor(np.ones((2, 3)))
+    assert (x.shape, x.ndim, x.size, len(x), x.device) == ((2, 3), 2, 6, 2, "cpu")
+    assert x.numpy() is x.data
+    assert x.tolist() == [[1.0] * 3] * 2
+    assert [row.shape for row in x] == [(3,), (3,)]
+
+
+def test_one_element_is_a_number():
+    x = mg.tensor([[2.5]])
+    assert (x.item(), float(x), int(x), bool(x)) == (2.5, 2.5, 2, True)
+    for convert in (mg.Tensor.item, float, int, bool):
+        with pytest.raises(ValueError, match=r"item: a tensor of shape \(2,\) has 2 elements, expected 1"):
+            convert(mg.tensor([1.0, 2.0]))
+
+
+def test_a_number_has_no_length():
+    with pytest.raises(TypeError, match=r"shape \(\)"):
+        len(mg.tensor(1.0))
+    with pytest.raises(TypeError, match=r"shape \(\)"):
+        list(mg.tensor(1.0))
+
+
+def test_repr():
+    assert repr(mg.tensor([1.0, 2.0])) == "tensor([1., 2.])"
+    assert repr(leaf([1.0])) == "tensor([1.], dtype=float64, requires_grad=True)"
+    assert repr(mg.tensor(1)) == "tensor(1, dtype=int64)"
+
+
+def test_tensors_are_keys():
+    x, y = mg.tensor([1.0]), mg.tensor([1.0])
+    assert {x: 1, y: 2}[x] == 1
+    assert len({x, y, x}) == 2
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "argmax", "exp", "T", "ravel", "flatten", "squeeze", "abs"])
+def test_methods_are_the_operations(name):
+    x = mg.tensor(np.arange(6.0).reshape(2, 3))
+    method = getattr(x, name)
+    answer = method() if callable(method) and not isinstance(method, mg.Tensor) else method
+    wanted = {"exp": np.exp, "abs": np.abs}.get(name, lambda a: getattr(a, name))(x.data)
+    np.testing.assert_array_equal(answer.numpy(), wanted() if callable(wanted) else wanted)
+
+
+def test_methods_take_shapes_and_axes_in_both_forms():
+    x = mg.tensor(np.arange(6.0).reshape(2, 3))
+    assert x.reshape(3, 2).shape == x.reshape((3, 2)).shape == x.reshape(3, -1).shape == (3, 2)
+    assert x.reshape(-1).shape == x.reshape((6,)).shape == x.reshape(np.int64(6)).shape == (6,)
+    assert x.transpose().shape == x.transpose(1, 0).shape == x.transpose((1, 0)).shape == (3, 2)
+    assert mg.tensor(1.0).reshape().shape == ()
+    assert x.to(dtype=np.float16).dtype == np.float16
+    assert x.to("cpu") is x
+
+
+OPERATORS = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+    "**": lambda a, b: a**b,
+    "<": lambda a, b: a < b,
+    ">=": lambda a, b: a >= b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+}
+
+
+@pytest.mark.parametrize("sign", OPERATORS)
+@pytest.mark.parametrize("other", [2, 2.5, np.float32(2.5), np.array([1.0, 2.0, 3.0]), np.array(2.0)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_operators_with_numbers_and_arrays_on_either_side(sign, other, dtype):
+    x = np.array([0.5, 2.0, 7.0], dtype)
+    operator = OPERATORS[sign]
+    for ours, wanted in (
+        (operator(mg.Tensor(x), other), operator(x, other)),
+        (operator(other, mg.Tensor(x)), operator(other, x)),
+    ):
+        assert isinstance(ours, mg.Tensor)
+        assert ours.dtype == wanted.dtype
+        np.testing.assert_array_equal(ours.numpy(), wanted)
+
+
+@pytest.mark.parametrize("sign", ["+", "-", "*", "/", "**"])
+def test_an_array_on_the_left_is_recorded(sign):
+    x = leaf([1.0, 2.0])
+    left = np.array([3.0, 4.0])
+    g = mg.grad(OPERATORS[sign](left, x).sum(), x).numpy()
+    step = 1e-6
+    wanted = (OPERATORS[sign](left, x.numpy() + step) - OPERATORS[sign](left, x.numpy() - step)) / (2 * step)
+    np.testing.assert_allclose(g, wanted, rtol=1e-6)
+
+
+def test_truth_values():
+    x, y = mg.tensor([True, False]), mg.tensor([True, True])
+    assert (x & y).tolist() == [True, False]
+    assert (x | y).tolist() == [True, True]
+    assert (x ^ y).tolist() == [False, True]
+    assert (~x).tolist() == [False, True]
+
+
+def test_tensors_are_indices():
+    x, i = leaf([1.0, 2.0, 3.0]), mg.tensor([0, 0, 2])
+    (x[i] + x[x > 1.5][:1]).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2.0, 3.0, 1.0])
+
+
+# --- NumPy's functions
+
+
+def test_numpys_functions_are_recorded():
+    x = leaf([1.0, 2.0])
+    total = np.sum(np.exp(x) * np.array([1.0, 3.0]), axis=0) + np.concatenate([x, x]).mean()
+    total.backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.exp([1.0, 2.0]) * [1.0, 3.0] + 0.5)
+    assert np.shape(x) == (2,)
+    assert np.allclose(x, [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.add.reduce(x),
+        lambda x: np.add(x, 1.0, where=np.array([True, False])),
+        lambda x: np.median(x),
+        lambda x: np.arctan2(x, x),
+        lambda x: np.sum(x, initial=3.0),
+        lambda x: np.add(np.ones(2), x, out=np.ones(2)),
+    ],
+)
+def test_what_would_lose_a_gradient_is_refused(call):
+    with pytest.raises((TypeError, RuntimeError), match=r"np\.\w+"):
+        call(leaf([1.0, 2.0]))
+
+
+def test_an_array_can_be_updated_with_a_constant_tensor():
+    a = np.ones(2)
+    a -= mg.tensor(np.array([0.25, 0.5]))
+    np.testing.assert_array_equal(a, [0.75, 0.5])
+
+
+# --- writing
+
+
+def test_items_are_written():
+    x = mg.tensor(np.zeros(3))
+    x[0] = 1.0
+    x[mg.tensor([1, 2])] = mg.tensor([5.0, 6.0])
+    assert x.tolist() == [1.0, 5.0, 6.0]
+
+
+def test_writes_to_a_leaf_need_no_grad():
+    x = leaf([1.0, 2.0])
+
+    def add():
+        nonlocal x
+        x += 1.0
+
+    def assign():
+        x[0] = 1.0
+
+    for write in (add, assign):
+        with pytest.raises(RuntimeError, match="no_grad"):
+            write()
+        with mg.no_grad():
+            write()
+
+
+def test_a_value_that_requires_a_gradient_is_not_written():
+    x = mg.tensor(np.zeros(2))
+    with pytest.raises(RuntimeError, match="no gradient would pass"):
+        x[0] = leaf(1.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kind"),
+    [(5, 1.0, IndexError), (slice(None), np.ones(3), ValueError), ("a", 1.0, IndexError), (0, "a", ValueError)],
+)
+def test_a_wrong_write_says_what_it_was(key, value, kind):
+    x = mg.tensor(np.zeros(2))
+    with pytest.raises(kind, match=r"shape \(2,\)"):
+        x[key] = value
+
+
+def test_in_place_arithmetic_keeps_the_tensor_and_its_type():
+    x = mg.tensor(np.array([8.0, 4.0], np.float32))
+    same, array = x, x.data
+    x += np.ones(2)
+    x -= 1.0
+    x *= 3
+    x /= mg.tensor(2.0)
+    assert x is same
+    assert x.data is array
+    np.testing.assert_array_equal(x.numpy(), np.array([12.0, 6.0], np.float32))
+
+
+def test_in_place_arithmetic_does_not_truncate():
+    x = mg.tensor([1, 2])
+    with pytest.raises(TypeError, match=r"float.*int"):
+        x += 0.5
+    assert x.tolist() == [1, 2]
+
+
+def test_in_place_arithmetic_on_the_tape_makes_a_new_tensor():
+    x = leaf([1.0, 2.0])
+    y = before = x * 3.0
+    y *= x
+    assert y is not before
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [6.0, 12.0])
+
+
+# --- grad, detach
+
+
+def test_detach_shares_the_array():
+    x = leaf([1.0])
+    y = x.detach()
+    assert y.data is x.data
+    assert not y.requires_grad
+    assert y.is_leaf
+
+
+@pytest.mark.parametrize("grad", [np.ones(3), np.ones(2, np.float32), mg.tensor(np.ones((1, 2)))])
+def test_a_gradient_of_another_shape_or_type_is_refused(grad):
+    x = leaf([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"grad: shape .* does not fit a tensor of shape \(2,\) float64"):
+        x.grad = grad
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("grad", [1.0, [1.0, 2.0], "g"])
+def test_a_gradient_that_is_no_tensor_is_refused(grad):
+    with pytest.raises(TypeError, match=r"grad: expected a Tensor, an array or None, got (float|list|str)"):
+        leaf([1.0, 2.0]).grad = grad
+
+
+def test_a_computed_tensor_keeps_requiring_gradients():
+    y = leaf([1.0]) * 2.0
+    assert not y.is_leaf
+    with pytest.raises(RuntimeError, match="detach"):
+        y.requires_grad = False
+
+
+def test_hooks_are_for_tensors_that_require_gradients():
+    with pytest.raises(RuntimeError, match="register_hook"):
+        mg.tensor([1.0]).register_hook(print)
+
+
+def test_a_shallow_copy_shares_the_array():
+    x = leaf([1.0])
+    assert copy.copy(x).data is x.data

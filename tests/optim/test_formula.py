@@ -1,0 +1,621 @@
+"""Formulas: what they may not contain, when they are traced again, and what their plans do."""
+
+import math
+import traceback
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from optim.adam import adam
+from optim.formula import absolute, execution, formula, maximum, minimum, sqrt, where
+from optim.formula import blocked, compiled
+from optim.formula.execution import executor
+from optim.sgd import sgd
+
+EXECUTIONS = ["eager", "blocked", "numba"]
+executions = pytest.mark.parametrize("name", EXECUTIONS)
+
+
+def run(algorithm, name, *arrays, **hyperparameters):
+    """Copies of the arrays after the formula ran on them."""
+    arrays = [np.array(a, np.float64) for a in arrays]
+    values = tuple(hyperparameters[h] for h in algorithm.hyperparameters)
+    with execution(name):
+        plan, constants = algorithm.plan(values)
+        kernel, prepare = executor(algorithm, plan, arrays[0])
+    given = dict(zip(algorithm.arrays, arrays, strict=True))
+    kernel(*(given[a] for a in plan.arrays), prepare(values, constants))
+    return arrays
+
+
+def traced(algorithm, **hyperparameters):
+    return algorithm.plan(tuple(hyperparameters[h] for h in algorithm.hyperparameters))[0]
+
+
+def refused(words, kind=TypeError):
+    return pytest.raises(kind, match=words)
+
+
+# --- what is refused when a formula is defined
+
+
+def test_an_assignment_in_place():
+    with refused(r"formula f, line \d+.*\+="):
+
+        @formula
+        def f(p, g, *, lr):
+            p += lr * g
+            return p
+
+
+def test_a_returned_expression():
+    with refused(r"formula f, line \d+.*return names"):
+
+        @formula
+        def f(p, g, *, lr):
+            return p - lr * g
+
+
+def test_a_return_without_a_value():
+    with refused("formula f.*return"):
+
+        @formula
+        def f(p, g, *, lr):
+            p = p - lr * g
+            return
+
+
+def test_no_return():
+    with refused("formula f: it must return"):
+
+        @formula
+        def f(p, g, *, lr):
+            p = p - lr * g
+
+
+def test_different_returns():
+    with refused("formula f.*elsewhere"):
+
+        @formula
+        def f(p, g, m, *, lr):
+            if lr:
+                return p, m
+            return p
+
+
+def test_several_names_at_once():
+    for define in (several_targets, unpacking):
+        with refused(r"formula f, line \d+.*one name at a time"):
+            define()
+
+
+def several_targets():
+    @formula
+    def f(p, g, m, *, lr):
+        p = m = g
+        return p, m
+
+
+def unpacking():
+    @formula
+    def f(p, g, m, *, lr):
+        p, m = m, p
+        return p, m
+
+
+def test_returning_what_was_not_given():
+    with refused("formula f: returns .*step"):
+
+        @formula
+        def f(p, g, *, lr):
+            step = lr * g
+            p = p - step
+            return p, step
+
+
+def test_a_lambda():
+    with pytest.raises(TypeError, match="formula"):
+        formula(lambda p, g: p)
+
+
+# --- what is refused when a formula is traced
+
+
+@formula
+def branches_on_elements(p, g, *, lr):
+    if g > 0:
+        p = p - lr * g
+    return p
+
+
+@formula
+def branches_on_equality(p, g, *, lr):
+    if g == 0:
+        p = p - lr * g
+    return p
+
+
+@formula
+def branches_on_inequality(p, g, *, lr):
+    if g != 0:
+        p = p - lr * g
+    return p
+
+
+@formula
+def branches_on_an_array(p, g, *, lr):
+    if g:
+        p = p - lr * g
+    return p
+
+
+@formula
+def loops_on_elements(p, g, *, lr):
+    while g < 1:
+        g = g + 1
+    p = p - lr * g
+    return p
+
+
+@formula
+def takes_a_number_of_a_setting(p, g, *, lr):
+    p = p - float(lr) * g
+    return p
+
+
+@formula
+def rounds_a_setting(p, g, *, lr):
+    p = p - int(lr) * g
+    return p
+
+
+@formula
+def takes_a_root_by_math(p, g, *, lr):
+    p = p - math.sqrt(lr) * g
+    return p
+
+
+@formula
+def takes_a_power_by_math(p, g, *, lr):
+    p = p - math.pow(lr, 2) * g
+    return p
+
+
+@formula
+def takes_a_root_by_numpy(p, g, *, lr):
+    p = p - np.sqrt(lr) * g
+    return p
+
+
+@formula
+def takes_a_root_of_an_array_by_numpy(p, g, *, lr):
+    p = p - lr * np.sqrt(g)
+    return p
+
+
+@formula
+def takes_a_maximum_by_numpy(p, g, *, lr):
+    p = np.maximum(p, g)
+    return p
+
+
+@formula
+def takes_pythons_maximum(p, g, *, lr):
+    p = max(p, g)
+    return p
+
+
+@formula
+def cubes(p, g, *, lr):
+    p = p - lr * g**3
+    return p
+
+
+@formula
+def takes_a_power_of_a_setting(p, g, *, lr):
+    p = p - g**lr
+    return p
+
+
+@formula
+def takes_a_power_of_an_array(p, g, *, lr):
+    p = p - lr**g
+    return p
+
+
+@formula
+def sums(p, g, *, lr):
+    p = p - lr * g.sum()
+    return p
+
+
+@formula
+def indexes(p, g, *, lr):
+    p = p - lr * g[0]
+    return p
+
+
+@formula
+def multiplies_conditions(p, g, *, lr):
+    p = (g > 0) * p
+    return p
+
+
+@formula
+def adds_conditions(p, g, *, lr):
+    p = ((g > 0) + (p > 0)) * p
+    return p
+
+
+@formula
+def stores_a_condition(p, g, *, lr):
+    p = g > 0
+    return p
+
+
+@formula
+def chooses_by_a_number(p, g, *, lr):
+    p = where(g, p, g)
+    return p
+
+
+@formula
+def chooses_by_a_setting(p, g, *, lr):
+    p = where(lr > 0, p, g)
+    return p
+
+
+@formula
+def forgets_to_return(p, g, *, lr):
+    if lr > 100:
+        return p
+    p = p - lr * g
+
+
+@formula
+def uses_a_string(p, g, *, lr):
+    p = p - "lr" * g
+    return p
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        branches_on_elements, branches_on_equality, branches_on_inequality, branches_on_an_array, loops_on_elements,
+        takes_a_number_of_a_setting, rounds_a_setting, takes_a_root_by_math, takes_a_power_by_math,
+        takes_a_root_by_numpy, takes_a_root_of_an_array_by_numpy, takes_a_maximum_by_numpy, takes_pythons_maximum,
+        cubes, takes_a_power_of_a_setting, takes_a_power_of_an_array, sums, indexes, multiplies_conditions,
+        adds_conditions, stores_a_condition, chooses_by_a_number, chooses_by_a_setting, forgets_to_return,
+        uses_a_string,
+    ],
+    ids=lambda algorithm: algorithm.name,
+)  # fmt: skip
+def test_what_a_formula_may_not_do(algorithm):
+    with pytest.raises(TypeError):
+        traced(algorithm, lr=0.5)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "words"),
+    [
+        (branches_on_elements, r"where\(condition, a, b\)"),
+        (branches_on_an_array, r"where\(condition, a, b\)"),
+        (takes_a_number_of_a_setting, r"float\(lr\).*freeze"),
+        (takes_a_root_by_math, "lr.*freeze"),
+        (cubes, "power 2 only.*3"),
+        (chooses_by_a_setting, "if"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_the_reason_is_said(algorithm, words):
+    with refused(words):
+        traced(algorithm, lr=0.5)
+
+
+def test_an_error_inside_a_formula_points_to_its_line():
+    with pytest.raises(TypeError) as caught:
+        traced(cubes, lr=0.5)
+    frame = next(f for f in traceback.extract_tb(caught.tb) if f.name == "cubes")
+    assert frame.filename == __file__
+    assert frame.line == "p = p - lr * g**3"
+
+
+def test_the_untouched_function_runs_on_arrays_and_on_tensors():
+    p = np.array([1.0, 2.0])
+    (eager,) = sgd_like(p, np.ones(2), lr=0.5)
+    np.testing.assert_array_equal(eager, [0.5, 1.5])
+    x = mg.tensor(p, requires_grad=True)
+    (recorded,) = sgd_like(x, x * x, lr=0.5)
+    recorded.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), 1 - p)
+
+
+# --- guards
+
+
+@formula
+def sgd_like(p, g, *, lr):
+    p = p - lr * g
+    return p
+
+
+@formula
+def with_decay(p, g, *, lr, weight_decay):
+    if weight_decay:
+        g = g + weight_decay * p
+    p = p - lr * g
+    return p
+
+
+@formula
+def with_thresholds(p, g, *, lr, t):
+    if 2 < t <= 4:
+        g = 10 * g
+    elif t > 4 and not lr > 0.5:
+        g = 100 * g
+    p = p - lr * g
+    return p
+
+
+@executions
+def test_a_setting_that_becomes_nonzero_is_traced_again(name):
+    for weight_decay, wanted in [(0.0, 0.5), (0.5, 0.25), (0.0, 0.5), (1.0, 0.0), (0, 0.5)]:
+        (p, _) = run(with_decay, name, [1.0], [1.0], lr=0.5, weight_decay=weight_decay)
+        assert p[0] == wanted
+
+
+@executions
+def test_guards_on_numbers(name):
+    for t, lr, factor in [(2, 0.5, 1), (3, 0.5, 10), (4, 0.5, 10), (5, 0.5, 100), (5, 0.75, 1), (2, 0.75, 1)]:
+        (p, _) = run(with_thresholds, name, [1.0], [1.0], lr=lr, t=t)
+        assert p[0] == 1 - lr * (factor * 1.0)
+
+
+def test_plans_are_kept_and_shared():
+    assert traced(with_decay, lr=0.5, weight_decay=0.0) is traced(with_decay, lr=0.1, weight_decay=0)
+    assert traced(with_decay, lr=0.5, weight_decay=0.1) is traced(with_decay, lr=0.1, weight_decay=0.2)
+    assert traced(with_decay, lr=0.5, weight_decay=0.1) is not traced(with_decay, lr=0.5, weight_decay=0.0)
+
+
+# --- plans
+
+
+def settings_of_adam(**changes):
+    return {
+        "lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False,
+        "decoupled_weight_decay": False, "t": 1, **changes,
+    }  # fmt: skip
+
+
+def settings_of_sgd(**changes):
+    return {
+        "lr": 0.1, "momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False, "maximize": False,
+        "first": True, **changes,
+    }  # fmt: skip
+
+
+def test_state_that_the_settings_do_not_use_is_dropped():
+    assert traced(adam, **settings_of_adam()).arrays == ("p", "g", "m", "v")
+    assert traced(adam, **settings_of_adam(amsgrad=True)).arrays == ("p", "g", "m", "v", "v_max")
+    assert traced(sgd, **settings_of_sgd()).arrays == ("p", "g")
+    assert traced(sgd, **settings_of_sgd(momentum=0.9)).arrays == ("p", "g", "b")
+
+
+def test_steps_that_nothing_needs_are_dropped():
+    @formula
+    def idle(p, g, *, lr):
+        unused = sqrt(g) * lr
+        unused = unused + 1
+        p = p - g
+        return p
+
+    assert [step.word for step in traced(idle, lr=0.5).steps] == ["subtract"]
+
+
+def test_steps_have_the_formulas_names():
+    plan = traced(adam, **settings_of_adam())
+    assert {"m", "v", "m_hat", "v_hat", "p"} <= set(plan.names.values())
+
+
+def test_generated_text_is_readable():
+    plan = traced(adam, **settings_of_adam(amsgrad=True))
+    assert "def adam(" in compiled.source(plan)
+    assert "def adam(" in blocked.source(plan)[0]
+
+
+@formula
+def divides_settings(p, g, *, lr, t):
+    p = p - lr / (t - 3) * g
+    return p
+
+
+@formula
+def takes_a_root_of_a_setting(p, g, *, lr, t):
+    p = p - sqrt(lr - t) * g
+    return p
+
+
+@executions
+def test_the_arithmetic_of_settings_raises_before_anything_changed(name):
+    for algorithm, kind in ((divides_settings, ZeroDivisionError), (takes_a_root_of_a_setting, ValueError)):
+        for settings in ({"lr": 0.5, "t": 3}, {"lr": 4.0, "t": 1}, {"lr": 0.5, "t": 3}):
+            p, g = np.ones(3), np.ones(3)
+            if settings["t"] == 1:
+                run(algorithm, name, p, g, **settings)  # a plan exists from here on
+                continue
+            with pytest.raises(kind):
+                run(algorithm, name, p, g, **settings)
+
+
+# --- values
+
+
+@formula
+def keeps_the_old_p(p, g, q, *, lr):
+    q = p
+    p = p - lr * g
+    return p, q
+
+
+@formula
+def keeps_the_old_p_first(p, g, q, *, lr):
+    old = p
+    p = p - lr * g
+    q = old
+    return q, p
+
+
+@formula
+def swaps(p, g, q, *, lr):
+    old = p
+    p = q
+    q = old
+    return p, q
+
+
+@formula
+def rotates(p, g, q, r, *, lr):
+    old = p
+    p = q
+    q = r
+    r = old
+    return p, q, r
+
+
+@formula
+def one_value_for_two(p, g, q, *, lr):
+    p = p - lr * g
+    q = p
+    return p, q
+
+
+@formula
+def keeps_the_gradient(p, g, q, *, lr):
+    p = p - lr * (g - q)
+    q = g
+    return p, q
+
+
+@executions
+@pytest.mark.parametrize(
+    ("algorithm", "wanted"),
+    [
+        (keeps_the_old_p, {"p": 0.5, "q": 1.0}),
+        (keeps_the_old_p_first, {"p": 0.5, "q": 1.0}),
+        (swaps, {"p": 7.0, "q": 1.0}),
+        (rotates, {"p": 7.0, "q": 9.0, "r": 1.0}),
+        (one_value_for_two, {"p": 0.5, "q": 0.5}),
+        (keeps_the_gradient, {"p": 4.0, "q": 1.0}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_outputs_that_are_other_arrays_are_right_or_refused(algorithm, wanted, name):
+    start = {"p": 1.0, "g": 1.0, "q": 7.0, "r": 9.0}
+    try:
+        arrays = run(algorithm, name, *([start[a]] * 3 for a in algorithm.arrays), lr=0.5)
+    except TypeError as error:
+        assert algorithm.name in str(error)
+    else:
+        after = dict(zip(algorithm.arrays, arrays, strict=True))
+        for array, value in wanted.items():
+            np.testing.assert_array_equal(after[array], [value] * 3)
+
+
+@formula
+def sets_a_constant(p, g, *, lr):
+    p = where(g > 0, 2 * lr, p)
+    q = 0.5
+    g = q * g
+    p = p + g
+    return p
+
+
+@formula
+def alternates(p, g, *, lr, t):
+    p = p - (-1) ** t * g
+    return p
+
+
+@formula
+def alternates_by_a_product(p, g, *, lr, t):
+    p = p - (-lr) ** t * g
+    return p
+
+
+@formula
+def uses_infinity(p, g, *, lr):
+    p = where(g > 0, p, math.inf)
+    return p
+
+
+@formula
+def uses_minus_infinity(p, g, *, lr):
+    p = maximum(p, -math.inf * lr)
+    return p
+
+
+CONSTANT = np.float64(0.25)
+
+
+@formula
+def uses_numpys_number(p, g, *, lr):
+    p = p - CONSTANT * lr * g - CONSTANT * g
+    return p
+
+
+@formula
+def uses_a_nested_power(p, g, *, lr, t):
+    p = p - (2.0**t) ** 2 * g - 2.0 ** (-t) * g - (lr - 3) ** 2 * g
+    return p
+
+
+@formula
+def compares(p, g, *, lr):
+    bigger = where(p >= g, p, g)
+    smaller = where(p <= g, p, g)
+    p = where(p < 0, bigger, smaller) + where(g > 1, minimum(p, g), maximum(p, absolute(g)))
+    return p
+
+
+@formula
+def divides_by_zero_elements(p, g, *, lr):
+    p = lr / (g - g) + p / 0.0
+    return p
+
+
+@pytest.mark.parametrize("name", ["blocked", "numba"])
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        sets_a_constant, alternates, alternates_by_a_product, uses_infinity, uses_minus_infinity, uses_numpys_number,
+        uses_a_nested_power, compares, divides_by_zero_elements,
+    ],
+    ids=lambda algorithm: algorithm.name,
+)  # fmt: skip
+@pytest.mark.parametrize("t", [1, 2, 3])
+def test_what_the_formula_says_is_what_runs(algorithm, name, t):
+    p, g = [-2.0, -0.0, 1.0, 3.0, math.nan], [2.0, -1.0, math.nan, 0.5, 1.0]
+    hyperparameters = {"lr": 0.5, "t": t}
+    given = {h: hyperparameters[h] for h in algorithm.hyperparameters}
+    with np.errstate(all="ignore"):
+        (wanted,) = algorithm(np.array(p), np.array(g), **given)
+    np.testing.assert_array_equal(run(algorithm, name, p, g, **given)[0], wanted)
+
+
+def test_a_formula_may_use_names_from_around_it():
+    factor = 0.5
+
+    @formula
+    def local(p, g, *, lr):
+        p = p - factor * lr * g
+        return p
+
+    assert run(local, "blocked", [1.0], [1.0], lr=1.0)[0][0] == 0.5
+
+
+def test_settings_that_are_equal_but_of_another_kind_get_their_own_plan():
+    """1 is True and 0 is False, but a setting that is a number enters the arithmetic."""
+    for value, wanted in [(True, 0.5), (1.0, 0.5), (2.0, 0.0), (False, 1.0), (0.0, 1.0)]:
+        p, _ = run(with_decay, "blocked", [1.0], [0.0], lr=0.5, weight_decay=float(value))
+        assert p[0] == wanted

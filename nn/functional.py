@@ -14,6 +14,7 @@ import numpy as np
 from minigrad import backend, ops
 from minigrad.ops import elu, gelu, leaky_relu, linear, relu, sigmoid, silu, tanh
 from minigrad.ops import layers as fused
+from minigrad.ops.index import positions
 from minigrad.tape import Variable
 from minigrad.tensor import as_array
 
@@ -114,13 +115,297 @@ def batch_norm(
     """
     if input.ndim < 2:
         raise ValueError(f"batch_norm: expected shape (batch, channels, ...), got {input.shape}")
-    axes = (0, *range(2, input.ndim))
-    weight, bias = (value and ops.reshape(value, (-1, *(1,) * (input.ndim - 2))) for value in (_or(weight), _or(bias)))
-    return fused.normalize(input, weight, bias, axes, eps)
+    tail = (1,) * (input.ndim - 2)
+
+    def along(value: Any) -> Any:
+        return ops.reshape(value, (-1, *tail)) if tail and value is not None else value
+
+    if training:
+        axes = (0, *range(2, input.ndim))
+        _update_statistics(as_array(input), axes, running_mean, running_var, momentum)
+        return fused.normalize(input, along(weight), along(bias), axes, eps)
+    if running_mean is None or running_var is None:
+        raise ValueError("batch_norm: without training=True, expected running_mean and running_var, got None")
+    factor = 1 / ops.sqrt(running_var + eps)
+    out = (input - along(running_mean)) * along(factor if weight is None else factor * weight)
+    return out if bias is None else out + along(bias)
+
+
+def _update_statistics(x: Any, axes: tuple[int, ...], running_mean: Any, running_var: Any, momentum: float) -> None:
+    n = x.size // x.shape[1] if x.size else 0
+    if n < 2:
+        raise ValueError(f"batch_norm: expected more than one value for each channel in training, got shape {x.shape}")
+    for running, batch in ((running_mean, x.mean), (running_var, lambda axis: x.var(axis=axis, ddof=1))):
+        if running is not None:
+            array = as_array(running)
+            backend.copy_into(array, (1 - momentum) * array + momentum * batch(axis=axes))
+            if isinstance(running, Variable):
+                running.mark_written()
 
 
 # --- losses
 
 
-def _array_or_tensor(value: Any) -> Any:
-    return value if isinstance(value, Variable) else as_array(value)
+def check_reduction(name: str, reduction: str, *more: str) -> None:
+    """Raise ValueError for what is no reduction."""
+    allowed = ("none", "mean", "sum", *more)
+    if reduction not in allowed:
+        raise ValueError(f"{name}: reduction must be one of {', '.join(map(repr, allowed))}, got {reduction!r}")
+
+
+def _reduced(name: str, losses: Any, reduction: str) -> Any:
+    """`losses` as they are ("none"), their "mean" or their "sum"."""
+    check_reduction(name, reduction)
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return ops.sum(losses)
+    if not losses.size:
+        raise ValueError(f"{name}: an empty batch has no mean loss")
+    return ops.mean(losses)
+
+
+def _pair(name: str, input: Any, target: Any) -> tuple[Any, Any]:
+    """Input and target as tensors or arrays of the same shape."""
+    target = target if isinstance(target, Variable) else as_array(target)
+    if input.shape != target.shape:
+        raise ValueError(f"{name}: input of shape {input.shape} and target of shape {target.shape} must agree")
+    return input, target
+
+
+def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """|input - target|; subgradient 0 at 0."""
+    input, target = _pair("l1_loss", input, target)
+    return _reduced("l1_loss", ops.absolute(input - target), reduction)
+
+
+def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
+    """(input - target)²."""
+    if reduction == "mean":
+        return ops.mean_squared_error(input, target if isinstance(target, Variable) else as_array(target))
+    input, target = _pair("mse_loss", input, target)
+    return _reduced("mse_loss", ops.square(input - target), reduction)
+
+
+def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
+    """d² / (2 beta) for |d| < beta, |d| - beta / 2 elsewhere, d = input - target. With beta = 0, |d|.
+
+    Raises ValueError for a negative beta.
+    """
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    if beta == 0:
+        return l1_loss(input, target, reduction=reduction)
+    input, target = _pair("smooth_l1_loss", input, target)
+    return _reduced("smooth_l1_loss", _huber(input - target, beta) / beta, reduction)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+    """d² / 2 for |d| <= delta, delta · (|d| - delta / 2) elsewhere, d = input - target.
+
+    P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35 (1964).
+
+    Raises ValueError unless delta is positive.
+    """
+    if delta <= 0:
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    input, target = _pair("huber_loss", input, target)
+    return _reduced("huber_loss", _huber(input - target, delta), reduction)
+
+
+def _huber(difference: Any, delta: float) -> Any:
+    inner = ops.clip(difference, -delta, delta)
+    return inner * (difference - inner / 2)  # both branches in one formula that no infinity turns into NaN
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
+    """-weight · (y log x + (1 - y) log(1 - x)) for probabilities x and targets y in [0, 1].
+
+    Finite at probabilities 0 and 1: a logarithm counts as -100 at least, and the derivative by x is
+    (x - y) / max(x (1 - x), 1e-12).
+
+    weight: a factor for each element, broadcast.
+
+    Raises ValueError (on the CPU) for inputs outside [0, 1].
+    """
+    losses = fused.binary_cross_entropy(input, target if isinstance(target, Variable) else as_array(target))
+    return _reduced("binary_cross_entropy", _scaled("binary_cross_entropy", losses, weight), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
+) -> Any:
+    """-weight · (pos_weight · y log σ(x) + (1 - y) log σ(-x)) for logits x and targets y in [0, 1], without overflow.
+
+    weight, pos_weight: factors, broadcast to the shape of the input.
+    """
+    name = "binary_cross_entropy_with_logits"
+    input, target = _pair(name, input, target)
+    if pos_weight is None:
+        losses = ops.logistic_loss(input, target)
+    else:
+        losses = (1 - target) * input + _scaled(name, (1 + (pos_weight - 1) * target), None) * ops.softplus(-input)
+    return _reduced(name, _scaled(name, losses, weight), reduction)
+
+
+def _scaled(name: str, losses: Any, weight: Any) -> Any:
+    """`losses` times a weight that is broadcast to them."""
+    if weight is None:
+        return losses
+    weight = weight if isinstance(weight, Variable) else as_array(weight)
+    scaled = losses * weight
+    if scaled.shape != losses.shape:
+        raise ValueError(f"{name}: weights of shape {weight.shape} don't fit losses of shape {losses.shape}")
+    return scaled
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """-Σ q_c · weight_c · log softmax(input)_c over classes c, the second axis of the input (the only one of a vector).
+
+    target: integer labels, of the input's shape without the axis of classes: q is 1 at the label and 0 elsewhere. Or
+        probabilities q, of the input's shape.
+    weight: a factor for each class. With labels, "mean" divides by the sum of the factors of the labels.
+    ignore_index: a label that counts for nothing, in the mean too, which is NaN where all are ignored.
+    label_smoothing: in [0, 1]; q becomes (1 - label_smoothing) · q + label_smoothing / classes.
+
+    Raises ValueError for shapes and an empty batch, TypeError for labels that are no integers, IndexError (on the CPU)
+    for labels out of range.
+    """
+    labels = target.data if isinstance(target, Variable) else as_array(target)
+    if (
+        reduction == "mean" and weight is None and ignore_index < 0 and not label_smoothing
+        and labels.ndim == 1 and labels.__class__ is np.ndarray
+    ):  # fmt: skip
+        try:
+            return ops.softmax_cross_entropy(input, labels)
+        except (IndexError, ValueError):
+            pass  # a label to ignore, or another shape; what is wrong raises again below
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
+    log_probabilities = ops.log_softmax(input, min(1, input.ndim - 1))
+    if labels.dtype.kind == "f" and input.shape == labels.shape:
+        target = target if isinstance(target, Variable) else labels
+        return _soft_label_loss(log_probabilities, target, weight, label_smoothing, reduction)
+    return _label_loss("cross_entropy", log_probabilities, labels, weight, ignore_index, label_smoothing, reduction)
+
+
+def nll_loss(
+    input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean"
+) -> Any:
+    """-weight[target] · input[target] for log probabilities; arguments, shapes and errors as of `cross_entropy`."""
+    return _label_loss("nll_loss", input, as_array(target), weight, ignore_index, 0.0, reduction)
+
+
+def _class_weights(name: str, weight: Any, input: Any, axis: int) -> Any:
+    """Factors of the classes, shaped to multiply the input."""
+    array = as_array(weight)
+    if array.shape != input.shape[axis : axis + 1]:
+        raise ValueError(f"{name}: weight of shape {array.shape} for {input.shape[axis]} classes")
+    return array.reshape(-1, *(1,) * (input.ndim - axis - 1))
+
+
+def _label_loss(
+    name: str, input: Any, labels: Any, weight: Any, ignore_index: int, label_smoothing: float, reduction: str
+) -> Any:
+    """The loss of log probabilities where the targets are labels."""
+    axis = min(1, input.ndim - 1)
+    _check_labels(name, input, labels, axis, ignore_index)
+    kept = labels != ignore_index
+    classes = positions(input.shape[axis], input).reshape(-1, *(1,) * (input.ndim - axis - 1))
+    hit = np.expand_dims(np.where(kept, labels, 0), axis) == classes
+    factors = None if weight is None else _class_weights(name, weight, input, axis)
+    weights = kept.astype(input.dtype) if factors is None else kept * (hit * factors).sum(axis=axis)
+    losses = ops.sum(ops.where(hit & np.expand_dims(kept, axis), -input, 0.0), axis=axis)
+    if factors is not None:
+        losses = losses * weights
+    if label_smoothing:
+        spread = -ops.sum(input if factors is None else input * factors, axis=axis)
+        share = label_smoothing / input.shape[axis]
+        losses = (1 - label_smoothing) * losses + share * ops.where(kept, spread, 0.0)
+    if reduction != "mean":
+        return _reduced(name, losses, reduction)
+    if not losses.size:
+        raise ValueError(f"{name}: an empty batch has no mean loss")
+    total = weights.sum()
+    return ops.where(total == 0, np.nan, ops.sum(losses) / np.where(total == 0, 1, total))
+
+
+def _check_labels(name: str, input: Any, labels: Any, axis: int, ignore_index: int) -> None:
+    if axis < 0 or labels.shape != input.shape[:axis] + input.shape[axis + 1 :]:
+        raise ValueError(
+            f"{name}: labels of shape {labels.shape} for an input of shape {input.shape}: expected (rows, classes, ...) "
+            "and (rows, ...), or (classes,) and ()"
+        )
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integer labels, or probabilities of the input's shape, got {labels.dtype}")
+    if isinstance(labels, np.ndarray):  # on a device this check would wait for it
+        wrong = labels[(labels != ignore_index) & ((labels < 0) | (labels >= input.shape[axis]))]
+        if wrong.size:
+            raise IndexError(f"{name}: labels must be in 0..{input.shape[axis] - 1}, got {wrong[0]}")
+
+
+def _soft_label_loss(log_probabilities: Any, target: Any, weight: Any, label_smoothing: float, reduction: str) -> Any:
+    """Cross entropy where the targets are probabilities."""
+    axis = min(1, log_probabilities.ndim - 1)
+    if label_smoothing:
+        target = (1 - label_smoothing) * target + label_smoothing / target.shape[axis]
+    terms = log_probabilities * target
+    if weight is not None:
+        terms = terms * _class_weights("cross_entropy", weight, terms, axis)
+    return _reduced("cross_entropy", -ops.sum(terms, axis=axis), reduction)
+
+
+def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
+    """target · (log target - input), for log probabilities `input`: 0 where the target is 0.
+
+    log_target: the targets are logarithms of probabilities too.
+    reduction: also "batchmean", the sum over the length of the first axis, which is the divergence itself.
+    """
+    check_reduction("kl_div", reduction, "batchmean")
+    input, target = _pair("kl_div", input, target)
+    if log_target:
+        losses = ops.exp(target) * (target - input)
+    else:
+        losses = target * ops.log(ops.where(target > 0, target, 1.0)) - target * input
+    if reduction != "batchmean":
+        return _reduced("kl_div", losses, reduction)
+    if not losses.size:
+        raise ValueError("kl_div: an empty batch has no mean loss")
+    return ops.sum(losses) / (len(losses) if losses.ndim else 1)
+
+
+def cosine_embedding_loss(
+    input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
+) -> Any:
+    """1 - cos(input1, input2) where the target is 1, max(0, cos(input1, input2) - margin) where it is -1.
+
+    input1, input2: (rows, features) and target (rows,), or (features,) and ().
+    """
+    name = "cosine_embedding_loss"
+    input1, input2 = _pair(name, input1, input2)
+    sign = as_array(target)
+    if input1.ndim not in (1, 2) or sign.shape != input1.shape[:-1]:
+        raise ValueError(
+            f"{name}: expected inputs (rows, features) and a target (rows,), or (features,) and (); "
+            f"got {input1.shape} and {sign.shape}"
+        )
+    # 1e-12 keeps the cosine of a vector of zeros, and its derivative, finite
+    squares = [ops.sum(x * x, axis=-1) + 1e-12 for x in (input1, input2)]
+    cosine = ops.sum(input1 * input2, axis=-1) / ops.sqrt(squares[0] * squares[1])
+    apart = ops.clip(cosine - margin, 0.0, None)
+    return _reduced(name, ops.where(sign == 1, 1 - cosine, ops.where(sign == -1, apart, 0.0)), reduction)
+
+
+def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean") -> Any:
+    """The input x itself, a distance, where the target is 1, and max(0, margin - x) where it is -1."""
+    input, target = _pair("hinge_embedding_loss", input, as_array(target))
+    apart = ops.where(target != 1, ops.clip(margin - input, 0.0, None), 0.0)
+    return _reduced("hinge_embedding_loss", apart + ops.where(target != -1, input, 0.0), reduction)

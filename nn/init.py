@@ -1,19 +1,204 @@
-"""Initial values, written into a tensor in place and drawn from a seeded stream."""
+"""Initial values, written into a tensor in place; each function returns the tensor.
+
+Numbers are drawn in float64 on the host, from `generator` or else from the stream that `minigrad.manual_seed` seeds:
+every device and type starts from the same ones. All functions raise TypeError for what is no Tensor.
+"""
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 
 from minigrad import Tensor, backend
 
-
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
-    """Fill `tensor` with numbers uniform in [a, b), from `generator` or the stream that `manual_seed` seeds."""
-    return _fill(tensor, (generator or backend.default_generator()).uniform(a, b, tensor.shape))
+Generator = np.random.Generator | None
 
 
-def _fill(tensor: Tensor, values: np.ndarray) -> Tensor:
-    # Always drawn in float64 on the host: every device and type starts from the same numbers.
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator = None) -> Tensor:
+    """Uniform in [a, b)."""
+    return _fill(tensor, _stream(generator).uniform(a, b, _shape("uniform_", tensor)))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> Tensor:
+    """Normal. Raises ValueError for a negative `std`."""
+    if std < 0:
+        raise ValueError(f"normal_: std must not be negative, got {std}")
+    return _fill(tensor, _stream(generator).normal(mean, std, _shape("normal_", tensor)))
+
+
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator = None,
+) -> Tensor:
+    """Normal, under the condition that the value lies in [a, b]. Raises ValueError unless a < b and std > 0."""
+    shape = _shape("trunc_normal_", tensor)
+    if not (a < b and std > 0):
+        raise ValueError(f"trunc_normal_: expected a < b and a positive std, got a={a}, b={b}, std={std}")
+    low, high = (a - mean) / std, (b - mean) / std
+    values = _between(low, high, math.prod(shape), _stream(generator))
+    return _fill(tensor, np.clip(mean + std * values, a, b).reshape(shape))
+
+
+def _between(low: float, high: float, n: int, stream: np.random.Generator) -> np.ndarray[Any, Any]:
+    """n standard normal numbers that lie in [low, high], by rejection."""
+    nearest = min(max(low, 0.0), high)  # where the density is largest
+    likely = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2 > 0.25
+    reach = 40 / (1 + abs(nearest))  # the density has vanished beyond
+    left, right = max(low, nearest - reach), min(high, nearest + reach)
+    values = np.empty(0)
+    while len(values) < n:
+        if likely:
+            drawn = stream.standard_normal(2 * n)
+            accepted = (drawn >= low) & (drawn <= high)
+        else:
+            drawn = stream.uniform(left, right, 2 * n)
+            accepted = stream.random(2 * n) < np.exp((nearest - drawn) * (nearest + drawn) / 2)
+        values = np.concatenate([values, drawn[accepted]])
+    return values[:n]
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """`val` everywhere."""
+    return _fill(tensor, np.full(_shape("constant_", tensor), val))
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """1 everywhere."""
+    return constant_(tensor, 1.0)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """0 everywhere."""
+    return constant_(tensor, 0.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """1 on the diagonal of a matrix, 0 elsewhere. Raises ValueError unless there are two axes."""
+    shape = _shape("eye_", tensor)
+    if len(shape) != 2:
+        raise ValueError(f"eye_: expected a matrix, got shape {shape}")
+    return _fill(tensor, np.eye(*shape))
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator = None) -> Tensor:
+    """Uniform in ±gain · √(6 / (fan_in + fan_out)).
+
+    X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+
+    Raises ValueError for fewer than two axes.
+    """
+    bound = gain * math.sqrt(6 / sum(_fans("xavier_uniform_", tensor)))
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator = None) -> Tensor:
+    """Normal with mean 0 and standard deviation gain · √(2 / (fan_in + fan_out)); otherwise as `xavier_uniform_`."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans("xavier_normal_", tensor))), generator)
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator = None,
+) -> Tensor:
+    """Uniform in ±gain · √(3 / fan), the gain that of `nonlinearity`.
+
+    K. He, X. Zhang, S. Ren, J. Sun, "Delving Deep into Rectifiers", ICCV 2015.
+
+    a: the negative slope of a leaky ReLU.
+    mode: "fan_in" keeps the variance in the forward pass, "fan_out" in the backward pass.
+
+    Raises ValueError for fewer than two axes and for another mode or nonlinearity.
+    """
+    bound = math.sqrt(3) * _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator = None,
+) -> Tensor:
+    """Normal with mean 0 and standard deviation gain / √fan; otherwise as `kaiming_uniform_`."""
+    return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), generator)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator = None) -> Tensor:
+    """gain times a random matrix with orthonormal rows or columns, whichever are fewer; later axes count as columns.
+
+    A. M. Saxe, J. L. McClelland, S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear
+    neural networks", 2013.
+
+    Raises ValueError for fewer than two axes.
+    """
+    shape = _shape("orthogonal_", tensor)
+    if len(shape) < 2:
+        raise ValueError(f"orthogonal_: expected at least two axes, got shape {shape}")
+    if not math.prod(shape):
+        return tensor
+    flat = _stream(generator).standard_normal((shape[0], math.prod(shape[1:])))
+    wide = flat.shape[0] < flat.shape[1]
+    q, r = np.linalg.qr(flat.T if wide else flat)
+    q = q * np.sign(np.diag(r))  # without this the distribution would not be uniform
+    return _fill(tensor, gain * (q.T if wide else q).reshape(shape))
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor that keeps the variance through a nonlinearity.
+
+    1 for "linear", "sigmoid" and convolutions, 5/3 for "tanh", √2 for "relu", √(2 / (1 + slope²)) for "leaky_relu" with
+    the slope `param` (0.01), 3/4 for "selu". Raises ValueError for any other.
+    """
+    if nonlinearity == "leaky_relu":
+        if param is not None and (isinstance(param, bool) or not isinstance(param, int | float)):
+            raise ValueError(f"calculate_gain: the slope must be a number, got {param!r}")
+        return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
+    if nonlinearity not in _GAINS:
+        raise ValueError(f"calculate_gain: nonlinearity must be one of {sorted([*_GAINS, 'leaky_relu'])}, got {nonlinearity!r}")
+    return _GAINS[nonlinearity]
+
+
+_GAINS = {name: 1.0 for name in ("linear", "sigmoid", *(f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3)))}
+_GAINS |= {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
+
+
+def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
+    """Inputs and outputs of each unit: (fan_in, fan_out)."""
+    shape = _shape(name, tensor)
+    if len(shape) < 2:
+        raise ValueError(f"{name}: fan in and fan out need at least two axes, got shape {shape}")
+    field = math.prod(shape[2:])
+    return shape[1] * field, shape[0] * field
+
+
+def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f'{name}: mode must be "fan_in" or "fan_out", got {mode!r}')
+    fan = _fans(name, tensor)[mode == "fan_out"]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan or 1)  # nothing is drawn where fan is 0
+
+
+def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name}: expected a Tensor, got a {type(tensor).__name__}")
+    return tensor.shape
+
+
+def _stream(generator: Generator) -> np.random.Generator:
+    return generator or backend.default_generator()
+
+
+def _fill(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:
     backend.copy_into(tensor.data, values.astype(tensor.dtype))
     tensor.mark_written()
     return tensor

@@ -8,12 +8,12 @@ parameter, and an interrupt waits until it has run on all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import Tensor
+from minigrad import Tensor, backend
 from minigrad.tape import Write, tick
 from optim.formula import Formula
 from optim.formula.execution import chosen_execution, executor
@@ -29,6 +29,7 @@ class Binding:
     __slots__ = (
         "arrays",
         "choice",
+        "complex",
         "copies",
         "data",
         "dtype",
@@ -48,9 +49,8 @@ class Binding:
         self.prepare: Any = None  # what turns its constants into what `run` takes
         self.data = data = p.data
         self.shape, self.dtype = data.shape, data.dtype
+        self.complex = data.dtype.kind == "c"
         self.write = Write.of(data)
-        if not data.flags.writeable:
-            raise ValueError(f"step: a parameter of shape {data.shape} has a read-only array")
         self.flat = _flat(data)
         self.arrays: list[tuple[str, Any]] = []  # key and array, as they stand in the state
         self.flats: list[Any] = []  # the same arrays, flat
@@ -96,7 +96,6 @@ class ElementwiseOptimizer(Optimizer):
 
     formula: Formula
     state_keys: ClassVar[dict[str, str]]
-    numbers: ClassVar[tuple[str, ...]] = ()
     switched: ClassVar[tuple[str, ...]] = ()
     ranges: ClassVar[dict[str, Check]]
     _settings: ClassVar[Any]  # group -> the values of its settings, in the order of the formula
@@ -123,6 +122,17 @@ class ElementwiseOptimizer(Optimizer):
         For an array a number fills it, an array is copied.
         """
         return 0.0
+
+    def _started(self, name: str, group: dict[str, Any], p: Tensor) -> Any:
+        initial = self.initial(name, group, p)
+        array = np.empty_like(p.data)
+        if backend.is_array(initial):
+            array[...] = initial
+        elif array.dtype.kind == "c":  # two real numbers an element, each with its own state
+            array.real[...] = array.imag[...] = initial
+        else:
+            array[...] = initial
+        return array
 
     def validate(self, group: dict[str, Any]) -> None:
         """Check each setting that `ranges` lists."""
@@ -188,7 +198,7 @@ class ElementwiseOptimizer(Optimizer):
             binding.run(binding.flat, g, *binding.flats, constants)
             if binding.copies:
                 for array, flat in binding.copies:
-                    array[...] = flat.reshape(array.shape)
+                    array[...] = flat.view(array.dtype).reshape(array.shape)
             state = binding.state
             if new is not None:
                 state.update(new)
@@ -228,7 +238,7 @@ class ElementwiseOptimizer(Optimizer):
                 continue
             state = states.get(p)
             if counted:
-                t = state["step"] + 1 if state else 1
+                t = self._next_step(state) if state else 1
             if sees_first:
                 first = not state or state.keys().isdisjoint(self.state_keys.values())
             if kept:
@@ -256,12 +266,23 @@ class ElementwiseOptimizer(Optimizer):
                     f"{type(self).__name__}.step: a gradient of shape {g.shape} {g.dtype} for a parameter of shape "
                     f"{binding.shape} {binding.dtype}"
                 )
-            if dtype is not binding.dtype:
-                dtype = binding.dtype
+            if dtype is not binding.flat.dtype:
+                dtype = binding.flat.dtype
                 if dtype not in prepared:
                     prepared[dtype] = binding.prepare(values, constants_of_plan)
                 constants = prepared[dtype]
-            work.append((p, binding, g.ravel() if g.flags.carray else g.flatten(), constants, after, new))
+            if g is binding.data:
+                g = g.copy()
+            g = g.ravel() if g.flags.carray else g.flatten()
+            if binding.complex:
+                g = g.view(dtype)
+            work.append((p, binding, g, constants, after, new))
+
+    def _next_step(self, state: dict[str, Any]) -> int:
+        if "step" not in state:
+            raise ValueError(f"{type(self).__name__}.step: a parameter's state has no 'step', only {', '.join(state)}")
+        step: int = state["step"]
+        return step + 1
 
     def _planned(self, settled: Settled, first: bool | None, numbers: tuple[Any, ...] | None, t: int | None) -> Any:
         """Hyperparameters, plan, its constants, what the state gets afterwards, and room for constants by type."""
@@ -286,6 +307,8 @@ class ElementwiseOptimizer(Optimizer):
         self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any], group: dict[str, Any]
     ) -> tuple[Binding, dict[str, Any]]:
         """Look up the arrays that the plan takes of a parameter, and allocate what is missing."""
+        if isinstance(p.data, np.generic):  # what `p.data = 2 * p.data` leaves of a 0-d array
+            p.data = np.asarray(p.data)
         binding = Binding(plan, choice, p, state)
         new = {}
         data = p.data
@@ -293,15 +316,16 @@ class ElementwiseOptimizer(Optimizer):
             key = self.state_keys[name]
             array = state.get(key)
             if array is None:
-                array = new[key] = np.empty_like(data)
-                array[...] = self.initial(name, group, p)
+                array = new[key] = self._started(name, group, p)
             elif array.shape != data.shape or array.dtype != data.dtype:
                 raise ValueError(
                     f"{type(self).__name__}.step: state {key!r} of shape {array.shape} {array.dtype} for a parameter "
                     f"of shape {data.shape} {data.dtype}"
                 )
             binding.add(key, array)
-        binding.run, binding.prepare = executor(self.formula, plan, data)
+        if not all(array.flags.writeable for array in (data, *(array for _, array in binding.arrays))):
+            raise ValueError(f"{type(self).__name__}.step: an array of a parameter of shape {data.shape} is read-only")
+        binding.run, binding.prepare = executor(self.formula, plan, binding.flat)
         self._bindings[p] = binding
         return binding, new
 
@@ -317,9 +341,13 @@ def _rounds(lists: list[list[Tensor]]) -> list[list[list[Tensor]]]:
 
 
 def _flat(array: Any) -> Any:
-    """An array as a vector that kernels can take: a view of it where its memory is in order, else a copy."""
+    """An array as a vector that kernels can take: a view of it where its memory is in order, else a copy.
+
+    A complex array is one of twice as many real numbers.
+    """
     flat = array.reshape(-1)
-    return flat if flat.flags.carray else flat.copy()
+    flat = flat if flat.flags.carray else flat.copy()
+    return flat.view(flat.real.dtype) if flat.dtype.kind == "c" else flat
 
 
 def _count(step: Any) -> int:

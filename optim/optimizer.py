@@ -7,7 +7,7 @@ import functools
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,6 +56,9 @@ class Optimizer:
         for group in groups:
             prepared.append(self._prepared_group(group, prepared))
         self.param_groups = prepared
+
+    numbers: ClassVar[tuple[str, ...]] = ()
+    """Keys of a parameter's state, beside "step", that hold one number; where torch has tensors, they are unpacked."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -237,7 +240,7 @@ class Optimizer:
             if not hasattr(array, "__array__"):
                 return copy.deepcopy(value)
             array = np.asarray(array)
-        if array.ndim == 0 and p.ndim:
+        if array.ndim == 0 and (p.ndim or name in ("step", *self.numbers)):
             return array.item()
         if array.dtype.kind in "biufc":
             array = array.astype(p.dtype)

@@ -81,7 +81,7 @@ def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
     """A function of the plan's arrays (flat, of one type) and its constants in float64."""
     text, reals, flags = source(plan)
     functions = ("add", "subtract", "multiply", "true_divide", "negative", "square", "sqrt", "absolute", "copyto")
-    comparisons = ("less", "less_equal", "greater", "greater_equal", "not_equal")
+    comparisons = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
     scope: dict[str, Any] = {name: getattr(np, name) for name in functions + comparisons}
     exec(text, scope)
     run = scope[plan.name]

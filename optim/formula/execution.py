@@ -24,7 +24,7 @@ def execution(name: str) -> Iterator[None]:
 
     "eager": the formula as it is written, on arrays: slow, for reading along in a debugger.
     "blocked": generated NumPy calls on blocks, without temporaries.
-    "numba": a generated loop, compiled; needs Numba.
+    "numba": a generated loop, compiled, for float32 and float64; needs Numba. Other types run blocked.
 
     All give the same bits. Without it, the fastest that is possible runs. Raises ValueError for another name,
     RuntimeError where Numba is not installed.
@@ -53,7 +53,9 @@ Prepare = Callable[[tuple[Any, ...], tuple[float, ...]], Any]
 
 def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
     """The plan ready to run on arrays of the type of `like`, made once for each execution and type."""
-    name = _chosen.get() or ("numba" if _numba and like.dtype.char in "fd" else "blocked")
+    name = _chosen.get() or ("numba" if _numba else "blocked")
+    if name == "numba" and not (like.dtype.char in "fd" and like.dtype.isnative):
+        name = "blocked"
     made = plan.kernels.get((name, like.dtype))
     if made is None:
         if name == "eager":

@@ -46,11 +46,11 @@ def sign(x: Any) -> Any:
 
 def where(condition: Any, a: Any, b: Any) -> Any:
     """a where the condition holds, b elsewhere, element by element."""
+    if isinstance(condition, Host | bool | int | float):
+        raise TypeError("where chooses by elements of arrays; for a hyperparameter write `if`")
     traced = _traced("where", condition, a, b)
     if traced is not None:
         return traced
-    if isinstance(condition, Host | bool):
-        raise TypeError("where chooses by elements of arrays; for a hyperparameter write `if`")
     return ops.where(condition, a, b)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from optim.formula.trace import HOST_FUNCTIONS, Step, Trace
+from optim.formula.trace import HOST_NAMES, Step, Trace
 
 
 class Plan:
@@ -42,7 +42,7 @@ class Plan:
         returned = "".join(f"{value}, " for value in [*trace.constants.values(), *numbers.values()])
         lines = [f"def constants({', '.join(hyperparameters)}):", *trace.lines, f"return ({returned})"]
         self.source = "\n    ".join(lines) + "\n"
-        scope: dict[str, Any] = dict(HOST_FUNCTIONS)
+        scope: dict[str, Any] = dict(HOST_NAMES)
         exec(self.source, scope)
         self.constants: Callable[..., tuple[float, ...] | None] = scope["constants"]
         self.kernels: dict[Any, Any] = {}  # what `execution` has compiled, by execution and type

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from optim.formula.plan import Plan
-from optim.formula.trace import Host, Symbol, Trace
+from optim.formula.trace import Host, Symbol, Trace, text_of
 
 
 class Formula:
@@ -86,7 +86,9 @@ class Formula:
         results, numbers = {}, {}
         for name, value in zip(self.returns, answers, strict=True):
             if name in self.hyperparameters:
-                numbers[name] = value.text if isinstance(value, Host) else repr(value)
+                numbers[name] = value.text if isinstance(value, Host) else text_of(value)
+            elif isinstance(value, Symbol) and value.condition:
+                raise TypeError(f"formula {self.name}: {name} would become a condition, not numbers")
             else:
                 results[name] = value.name if isinstance(value, Symbol) else trace.constant(value)
         return Plan(self.name, self.arrays, self.hyperparameters, trace, results, numbers)
@@ -113,7 +115,8 @@ def _named(function: Callable[..., Any]) -> tuple[tuple[str, ...], Callable[...,
     ast.increment_lineno(tree, function.__code__.co_firstlineno - 1)
     scope: dict[str, Any] = {}
     code = compile(ast.fix_missing_locations(tree), function.__code__.co_filename, "exec")
-    exec(code, function.__globals__, scope)
+    around = inspect.getclosurevars(function).nonlocals if function.__closure__ else {}
+    exec(code, {**function.__globals__, **around} if around else function.__globals__, scope)
     return rewriter.returns, scope[function.__name__]
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from optim.formula.vocabulary import VOCABULARY
+
 Number = int | float
 
 
@@ -36,17 +38,22 @@ class Trace:
     notes: list[tuple[str, str]] = field(default_factory=list)  # assignments in order: name, and value or expression
 
     def apply(self, word: str, *arguments: Any) -> Symbol:
-        """Add a step."""
+        """Add a step; conditions may only stand first in `where`."""
+        for i, argument in enumerate(arguments):
+            expected = word == "where" and i == 0
+            if (isinstance(argument, Symbol) and argument.condition) is not expected:
+                what = "a condition, such as x > 0," if expected else "numbers, not a condition,"
+                raise TypeError(f"a formula's {word} takes {what} as argument {i}")
         names = tuple(a.name if isinstance(a, Symbol) else self.constant(a) for a in arguments)
         out = f"_s{len(self.steps)}"
         self.steps.append(Step(out, word, names))
-        return Symbol(self, out)
+        return Symbol(self, out, VOCABULARY[word].boolean)
 
     def constant(self, value: Any) -> str:
         """The name of a host value that meets an array."""
-        text = value.text if isinstance(value, Host) else repr(value)
         if not isinstance(value, Host) and (isinstance(value, bool) or not isinstance(value, Number)):
             raise TypeError(f"a formula takes arrays and numbers, not a {type(value).__name__} ({value!r})")
+        text = text_of(value)
         if text not in self.constants:
             self.constants[text] = f"_c{len(self.constants)}"
             self.lines.append(f"{self.constants[text]} = {text}")
@@ -64,10 +71,15 @@ class Trace:
 class Symbol:
     """Stands for an array while a formula is traced."""
 
-    __slots__ = ("name", "trace")
+    __slots__ = ("condition", "name", "trace")
 
-    def __init__(self, trace: Trace, name: str) -> None:
-        self.trace, self.name = trace, name
+    def __init__(self, trace: Trace, name: str, condition: bool = False) -> None:
+        self.trace, self.name, self.condition = trace, name, condition
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # NumPy and copy ask for protocols
+            raise AttributeError(name)
+        raise TypeError(f"a formula works element by element, with operators and its functions; it has no .{name}")
 
     def __pow__(self, other: Any) -> Symbol:
         if other != 2:
@@ -115,13 +127,21 @@ class Host:
         return Host(self.trace, abs(self.value), f"abs({self.text})")
 
 
+def text_of(value: Any) -> str:
+    """A host value or a number as Python text that gives it again."""
+    if isinstance(value, Host):
+        return value.text
+    text = repr(float(value)) if isinstance(value, float) else repr(value)
+    return f"({text})" if text.startswith("-") else text
+
+
 def host_call(function: Callable[..., Any], name: str, *arguments: Any) -> Any:
     """A function of host values: evaluated now, and remembered as text."""
     hosts = [a for a in arguments if isinstance(a, Host)]
     value = function(*(a.value if isinstance(a, Host) else a for a in arguments))
     if not hosts:
         return value
-    texts = ", ".join(a.text if isinstance(a, Host) else repr(a) for a in arguments)
+    texts = ", ".join(map(text_of, arguments))
     return Host(hosts[0].trace, value, f"{name}({texts})")
 
 
@@ -140,7 +160,7 @@ _OPERATORS = {
 }
 _WORDS = {
     "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide",
-    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
 }  # fmt: skip
 
 
@@ -149,7 +169,7 @@ def _define(name: str) -> None:
 
     def combine(left: Any, right: Any, host: Host) -> Host:
         value = function(*(v.value if isinstance(v, Host) else v for v in (left, right)))
-        texts = [v.text if isinstance(v, Host) else repr(v) for v in (left, right)]
+        texts = [text_of(v) for v in (left, right)]
         return Host(host.trace, value, f"({texts[0]} {sign} {texts[1]})")
 
     def forward(self: Host, other: Any) -> Any:
@@ -170,5 +190,5 @@ def _define(name: str) -> None:
 
 for _name in _OPERATORS:
     _define(_name)
-HOST_FUNCTIONS: dict[str, Callable[..., Any]] = {"sqrt": math.sqrt}
-"""What the text of a plan's host part may call."""
+HOST_NAMES: dict[str, Any] = {"sqrt": math.sqrt, "inf": math.inf, "nan": math.nan}
+"""What the text of a plan's host part may name beside the hyperparameters."""

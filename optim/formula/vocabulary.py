@@ -40,6 +40,8 @@ def _ufunc(name: str, python: str, latex: str, binds: tuple[int, ...], c: str = 
 
 
 _select = ("copyto({out}, {2})", "copyto({out}, {1}, 'same_kind', {0})")
+_take = "copyto({out}, {0}, 'same_kind', {mask})"
+_take_first = (_take, "not_equal({0}, {0}, {mask})", _take)
 _compares = (CONDITION, SUM, SUM)
 _calls = (ATOM, CONDITION, CONDITION)
 
@@ -56,6 +58,8 @@ VOCABULARY: dict[str, Word] = {
     "less_equal": _ufunc("less_equal", "{0} <= {1}", r"{0} \le {1}", _compares, boolean=True),
     "greater": _ufunc("greater", "{0} > {1}", "{0} > {1}", _compares, boolean=True),
     "greater_equal": _ufunc("greater_equal", "{0} >= {1}", r"{0} \ge {1}", _compares, boolean=True),
+    "equal": _ufunc("equal", "{0} == {1}", "{0} = {1}", _compares, boolean=True),
+    "not_equal": _ufunc("not_equal", "{0} != {1}", r"{0} \ne {1}", _compares, boolean=True),
     "where": Word(
         "({1} if {0} else {2})",
         "({0} ? {1} : {2})",
@@ -75,8 +79,7 @@ VOCABULARY: dict[str, Word] = {
     "maximum": Word(
         "({0} if ({0} > {1} or {0} != {0}) else {1})",
         "({0} > {1} || {0} != {0} ? {0} : {1})",
-        ("greater({0}, {1}, {mask})", "copyto({out}, {1})", "copyto({out}, {0}, 'same_kind', {mask})")
-        + ("not_equal({0}, {0}, {mask})", "copyto({out}, {0}, 'same_kind', {mask})"),
+        ("greater({0}, {1}, {mask})", "copyto({out}, {1})", *_take_first),
         r"\max({0}, {1})",
         _calls,
         in_place=False,
@@ -84,8 +87,7 @@ VOCABULARY: dict[str, Word] = {
     "minimum": Word(
         "({0} if ({0} < {1} or {0} != {0}) else {1})",
         "({0} < {1} || {0} != {0} ? {0} : {1})",
-        ("less({0}, {1}, {mask})", "copyto({out}, {1})", "copyto({out}, {0}, 'same_kind', {mask})")
-        + ("not_equal({0}, {0}, {mask})", "copyto({out}, {0}, 'same_kind', {mask})"),
+        ("less({0}, {1}, {mask})", "copyto({out}, {1})", *_take_first),
         r"\min({0}, {1})",
         _calls,
         in_place=False,

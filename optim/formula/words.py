@@ -100,7 +100,7 @@ class _Writer:
         for name, value in self.plan.notes:
             if value not in self.steps:
                 value = value if value.isidentifier() else ast.unparse(ast.parse(value, mode="eval"))
-            known = value in self.symbols or value.isidentifier() and value not in self.steps
+            known = value in self.symbols or (value.isidentifier() and value not in self.steps)
             if known or not (value in self.steps or value in hosts):
                 continue
             term = self.array(value) if value in self.steps else self.host(hosts[value])

@@ -919,7 +919,7 @@ def test_errors_of_operations_name_operation_and_arguments(call, kind, words):
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
-@pytest.mark.parametrize("cls", [mg.Tensor, nn.Parameter, nn.parameter.Buffer])
+@pytest.mark.parametrize("cls", [mg.Tensor, nn.Parameter])
 def test_copies_are_equal_and_independent(copied, cls):
     x = cls(np.array([1.0, 2.0], np.float32))
     x.requires_grad = True
@@ -932,7 +932,8 @@ def test_copies_are_equal_and_independent(copied, cls):
     np.testing.assert_array_equal(y.grad.numpy(), x.grad.numpy())
     assert not np.shares_memory(y.data, x.data)
     assert not np.shares_memory(y.grad.data, x.grad.data)
-    (y * y).sum().backward()
+    y.grad.data[...] = y.data[...] = 0.0
+    np.testing.assert_array_equal(x.numpy(), [1.0, 2.0])
     np.testing.assert_array_equal(x.grad.numpy(), [3.0, 4.0])
 
 

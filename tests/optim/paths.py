@@ -67,7 +67,7 @@ def walks(draw: Any, name: str, most_steps: int = 200) -> Walk:
         for _ in range(draw(st.integers(1, 2)))
     ]
     stream = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    steps = draw(st.integers(1, most_steps))
+    steps = draw(st.integers(1, 10) | st.integers(1, 10) | st.integers(1, most_steps))
     low, high = draw(st.sampled_from([(-6.0, 6.0), (-1.0, 1.0), (-6.0, -3.0), (3.0, 6.0)]))
     shares = ((0.0, 0.1, 0.5), (0.0, 0.2), (0.5, 0.1), (0.0, 0.0, 0.9))
     zeros, missing, flips, repeated = (draw(st.sampled_from(choices)) for choices in shares)

@@ -13,7 +13,7 @@ every_algorithm = pytest.mark.parametrize("name", TESTED)
 
 
 @every_algorithm
-@examples(100)
+@examples(250)
 @given(data=st.data())
 def test_follows_the_reference(name, data):
     given_walk = data.draw(walks(name))

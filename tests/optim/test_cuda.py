@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import re
@@ -43,21 +44,21 @@ def c_library(folder, dtype, flags):
     return build(folder, undefine + undefine.join(texts), flags)
 
 
-def arrays_for(variant, dtype, special=True):
+def arrays_for(variant, dtype):
     rng = np.random.default_rng(0)
-    return [values(rng, SIZE, dtype, special) for _ in variant.plan.arrays]
+    return [values(rng, SIZE, dtype, True) for _ in variant.plan.arrays]
 
 
 def constants_for(variant):
     return np.array(variant.plan.constants(*variant.values), np.float64)
 
 
-def run_c(library, number, dtype, special=True):
+def run_c(library, number, dtype):
     variant = VARIANTS[number]
-    arrays = arrays_for(variant, dtype, special)
-    pointers = [ctypes.c_void_p(a.ctypes.data) for a in [*arrays, constants := constants_for(variant)]]
+    arrays, constants = arrays_for(variant, dtype), constants_for(variant)
+    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (*arrays, constants)]
     library[f"formula{number}"](ctypes.c_longlong(SIZE), *pointers)
-    return constants.size >= 0 and arrays
+    return arrays
 
 
 def run_eager(variant, dtype):
@@ -100,7 +101,8 @@ def test_the_body_as_c_gives_the_bits_of_every_execution(tmp_path, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_body_as_c_gives_the_bits_of_numba(tmp_path, dtype):
     library = c_library(tmp_path, dtype, STRICT)
-    for number, variant in enumerate(VARIANTS):
+    for number in range(DTYPES.index(dtype), len(VARIANTS), 2):  # Numba takes long: each plan in one of the types
+        variant = VARIANTS[number]
         found = run_c(library, number, dtype)
         assert not any(differing(found, run_plan(compiled.compile_plan, variant, dtype))), variant.name
 
@@ -145,8 +147,6 @@ class DeviceArray(np.ndarray):
 
     @property
     def device(self):
-        import contextlib
-
         return contextlib.nullcontext()
 
 

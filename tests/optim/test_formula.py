@@ -8,8 +8,7 @@ import pytest
 
 import minigrad as mg
 from optim.adam import adam
-from optim.formula import absolute, execution, formula, maximum, minimum, sqrt, where
-from optim.formula import blocked, compiled
+from optim.formula import absolute, blocked, compiled, execution, formula, maximum, minimum, sqrt, where
 from optim.formula.execution import executor
 from optim.sgd import sgd
 
@@ -266,7 +265,7 @@ def chooses_by_a_setting(p, g, *, lr):
     return p
 
 
-@formula
+@formula  # noqa: RET503
 def forgets_to_return(p, g, *, lr):
     if lr > 100:
         return p

@@ -1,0 +1,154 @@
+"""LaTeX of every elementwise algorithm against what is stored; `python -m tests.optim.test_words` stores it anew."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import optim
+from optim.formula import formula, maximum, minimum, sqrt, where
+from optim.formula.words import latex, symbol
+
+from .variants import ALGORITHMS, variants
+
+FOLDER = Path(__file__).with_name("latex")
+DECAY = {"weight_decay": 0.1}
+DECOUPLED = {**DECAY, "decoupled_weight_decay": True}
+SHOWN = {
+    "SGD": [{"momentum": 0.9}, {"momentum": 0.9, "first": True}, {"momentum": 0.9, "nesterov": True, **DECAY}],
+    "Adam": [{"amsgrad": True}, DECAY, DECOUPLED, {"maximize": True}],
+    "AdamEpsilonHat": [{"amsgrad": True}],
+    "AdaBelief": [{"amsgrad": True}, DECAY],
+    "Adan": [{"first": True, "t": 1}, DECAY, {"no_prox": True, **DECAY}],
+    "ASGD": [{"t0": 0, "mu": 0.5}],
+    "Lion": [DECAY],
+    "NAdam": [DECOUPLED],
+    "RAdam": [{"t": 1}],
+    "RMSprop": [{"momentum": 0.9}, {"centered": True}],
+    "ScheduleFreeAdamW": [{"warmup_steps": 5000, **DECAY}, {"lr_max": 1.0}],
+    "ScheduleFreeSGD": [{"warmup_steps": 5000, **DECAY}],
+    "Yogi": [{"bias_correction": True}],
+}
+"""Beside the default settings of every algorithm."""
+
+
+def stored(name):
+    """What belongs into an algorithm's file."""
+    parts = []
+    for settings in [{}, *SHOWN.get(name, [])]:
+        title = ", ".join(f"{key}={value}" for key, value in settings.items())
+        parts.append(f"% {name}({title})\n{latex(ALGORITHMS[name], **settings)}")
+    return "\n".join(parts)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_stored_latex(name):
+    assert stored(name) == (FOLDER / f"{name.lower()}.tex").read_text()
+
+
+def test_nothing_else_is_stored():
+    assert {path.stem for path in FOLDER.glob("*.tex")} == {name.lower() for name in ALGORITHMS}
+
+
+def test_every_plan_can_be_written_down_and_its_brackets_match():
+    for variant in variants():
+        text = latex(variant.plan)
+        assert text.count("{") == text.count("}") and text.count("(") == text.count(")"), variant.name
+        assert not re.search(r"_c\d|_s\d", text), variant.name
+
+
+def one_line(function, **hyperparameters):
+    """The right side of the last equation."""
+    plan, _ = function.plan(tuple(hyperparameters.values()))
+    return latex(plan).splitlines()[-2].partition("&\\leftarrow ")[2]
+
+
+@formula
+def sums(p, g, *, lr):
+    p = p - (g - (lr - p)) + (g + lr)
+    return p
+
+
+@formula
+def products(p, g, *, lr):
+    p = (p + g) * (p + g) / (2 * g) * -lr / p
+    return p
+
+
+@formula
+def signs(p, g, *, lr):
+    p = -(p + g) - -g * lr + (-p) ** 2
+    return p
+
+
+@formula
+def powers(p, g, v_max, *, lr, t):
+    p = (p * g) ** 2 + v_max**2 * (1 - lr) ** (t - 1) + sqrt(p) ** 2 + (1 / lr) ** 2 * g
+    return p
+
+
+@formula
+def choices(p, g, *, eta1):
+    p = g * where(p <= 1e-3, minimum(p, g), where(p > 1, maximum(p, eta1), abs(g)))
+    return p
+
+
+@formula
+def overwritten(p, g, m, *, lr):
+    old = m
+    m = m + g
+    twice = 2 * m
+    m = m * old
+    p = twice + m * old
+    return p, m
+
+
+def test_brackets_stand_where_they_are_needed():
+    assert one_line(sums, lr=0.1) == r"\theta - (g - (\gamma - \theta)) + g + \gamma"
+    assert one_line(products, lr=0.1) == r"\frac{(\theta + g)^2}{2 \, g} \, \frac{-\gamma}{\theta}"
+    assert one_line(signs, lr=0.1) == r"-(\theta + g) - (-g) \gamma + (-\theta)^2"
+
+
+def test_powers():
+    wanted = (
+        r"(\theta \, g)^2 + (v^{\max})^2 (1 - \gamma)^{t - 1} + \sqrt{\theta}^2 + \left(\frac{1}{\gamma}\right)^2 \, g"
+    )
+    assert one_line(powers, lr=0.1, t=3) == wanted
+
+
+def test_nested_choices_are_one_list_of_cases():
+    cases = (
+        r"\min(\theta, g) & \text{if } \theta \le 0.001",
+        r"\max(\theta, \eta^-) & \text{if } \theta > 1",
+        r"\left|g\right| & \text{otherwise}",
+    )
+    assert one_line(choices, eta1=0.5) == r"g (\begin{cases} " + r" \\ ".join(cases) + r" \end{cases})"
+
+
+def test_what_was_overwritten_is_written_out_or_is_the_last_step_s():
+    plan, _ = overwritten.plan((0.1,))
+    assert latex(plan).splitlines()[1:-1] == [
+        r"m &\leftarrow m + g \\",
+        r"\mathit{twice} &= 2 \, m \\",
+        r"m &\leftarrow m \, m_{t-1} \\",
+        r"\theta &\leftarrow \mathit{twice} + m \, m_{t-1}",
+    ]
+
+
+def test_symbols():
+    names = {"beta1": r"\beta_1", "v_hat": r"\hat v", "g_prev": "g_{t-1}", "t0": "t_0", "rho_inf": r"\rho_\infty"}
+    names |= {"lr_decay": r"\mathit{lr\_decay}", "v_max": r"v^{\max}", "mu_next": r"\mu_{t+1}", "g_avg": r"\bar g"}
+    assert {name: symbol(name) for name in names} == names
+
+
+def test_what_has_no_formula():
+    with pytest.raises(TypeError, match="formula"):
+        latex(optim.Optimizer)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name in ALGORITHMS:
+        (FOLDER / f"{name.lower()}.tex").write_text(stored(name))

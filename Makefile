@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test test-slow test-parity lint format types bench bench-peers bench-optim clean
+.PHONY: help demo test test-slow test-parity mutations lint format types bench bench-peers bench-optim clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -21,6 +21,9 @@ test-slow: $(VENV)/.test ## run the tests that take long
 
 test-parity: $(VENV)/.parity ## compare with PyTorch
 	$(RUN) -m pytest -m parity
+
+mutations: $(VENV)/.test ## plant errors in every optimizer and count how many the tests catch
+	$(RUN) -m tests.mutations
 
 lint: $(VENV)/.dev ## check style and format
 	$(RUN) -m ruff format --check

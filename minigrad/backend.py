@@ -93,6 +93,17 @@ def ones(n: int, like: Array) -> Array:
     return namespace(like).ones(n, dtype=like.dtype)
 
 
+def in_order(array: Array) -> bool:
+    """Whether the elements lie one after the other, aligned and writable, as compiled loops take them."""
+    flags = array.flags
+    return bool(flags.carray if isinstance(array, np.ndarray) else flags.c_contiguous)
+
+
+def read_only(array: Array) -> bool:
+    """Whether writing to the array would raise."""
+    return isinstance(array, np.ndarray) and not array.flags.writeable
+
+
 def copy_into(target: Array, source: Array) -> None:
     """Write the values of `source` (NumPy's or the target's kind of array) into the array `target`."""
     if isinstance(source, np.ndarray) and not isinstance(target, np.ndarray):

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import Tensor, backend
+from minigrad.backend import in_order, read_only
 from minigrad.tape import Write, tick
 from optim.formula import Formula
 from optim.formula.execution import chosen_execution, executor
@@ -35,6 +36,8 @@ class Binding:
         "dtype",
         "flat",
         "flats",
+        "kind",
+        "on_host",
         "plan",
         "prepare",
         "run",
@@ -49,19 +52,20 @@ class Binding:
         self.prepare: Any = None  # what turns its constants into what `run` takes
         self.data = data = p.data
         self.shape, self.dtype = data.shape, data.dtype
+        self.kind, self.on_host = type(data), isinstance(data, np.ndarray)
         self.complex = data.dtype.kind == "c"
         self.write = Write.of(data)
         self.flat = _flat(data)
         self.arrays: list[tuple[str, Any]] = []  # key and array, as they stand in the state
         self.flats: list[Any] = []  # the same arrays, flat
-        self.copies = [] if data.flags.carray else [(data, self.flat)]  # what must be written back
+        self.copies = [] if in_order(data) else [(data, self.flat)]  # what must be written back
 
     def add(self, key: str, array: Any) -> None:
         """Bind a state array."""
         flat = _flat(array)
         self.arrays.append((key, array))
         self.flats.append(flat)
-        if not array.flags.carray:
+        if not in_order(array):
             self.copies.append((array, flat))
 
     def holds(self, state: dict[str, Any]) -> bool:
@@ -152,13 +156,11 @@ class ElementwiseOptimizer(Optimizer):
         raises; ValueError for a gradient that does not fit its parameter. When it raises, nothing has changed.
         """
         loss = None if closure is None else self._evaluate(closure)
-        rounds = [[group["params"] for group in self.param_groups]]
-        if self.repeats:
-            rounds = _rounds(rounds[0])
-        for lists in rounds:
+        lists = [group["params"] for group in self.param_groups]
+        for params in _rounds(lists) if self.repeats else (lists,):
             work: list[tuple[Any, ...]] = []
-            for number, (group, params) in enumerate(zip(self.param_groups, lists, strict=True)):
-                self._gather(number, group, params, work)
+            for number, group in enumerate(self.param_groups):
+                self._gather(number, group, params[number], work)
             uninterrupted(self._run, work)
         return loss
 
@@ -238,7 +240,9 @@ class ElementwiseOptimizer(Optimizer):
                 continue
             state = states.get(p)
             if counted:
-                t = self._next_step(state) if state else 1
+                t = state.get("step", -1) + 1 if state else 1
+                if not t:
+                    raise ValueError(f"{type(self).__name__}.step: a parameter's state has no 'step', only {[*state]}")
             if sees_first:
                 first = not state or state.keys().isdisjoint(self.state_keys.values())
             if kept:
@@ -261,28 +265,26 @@ class ElementwiseOptimizer(Optimizer):
             ):
                 binding, new = self._bind(plan, choice, p, {} if state is None else state, group)
             g = grad.data
-            if g.shape != binding.shape or (g.dtype is not binding.dtype and g.dtype != binding.dtype):
+            if (
+                g.shape != binding.shape
+                or g.dtype != binding.dtype
+                or g.__class__ is not binding.kind
+                or (not binding.on_host and grad.device != p.device)
+            ):
                 raise ValueError(
-                    f"{type(self).__name__}.step: a gradient of shape {g.shape} {g.dtype} for a parameter of shape "
-                    f"{binding.shape} {binding.dtype}"
+                    f"{type(self).__name__}.step: a gradient of shape {g.shape} {g.dtype} on {grad.device} for a "
+                    f"parameter of shape {binding.shape} {binding.dtype} on {p.device}"
                 )
             if dtype is not binding.flat.dtype:
                 dtype = binding.flat.dtype
                 if dtype not in prepared:
                     prepared[dtype] = binding.prepare(values, constants_of_plan)
                 constants = prepared[dtype]
-            if g is binding.data:
-                g = g.copy()
-            g = g.ravel() if g.flags.carray else g.flatten()
+            ready = g.flags.carray if binding.on_host else g.flags.c_contiguous
+            g = g.ravel() if ready and g is not binding.data else g.flatten()
             if binding.complex:
                 g = g.view(dtype)
             work.append((p, binding, g, constants, after, new))
-
-    def _next_step(self, state: dict[str, Any]) -> int:
-        if "step" not in state:
-            raise ValueError(f"{type(self).__name__}.step: a parameter's state has no 'step', only {', '.join(state)}")
-        step: int = state["step"]
-        return step + 1
 
     def _planned(self, settled: Settled, first: bool | None, numbers: tuple[Any, ...] | None, t: int | None) -> Any:
         """Hyperparameters, plan, its constants, what the state gets afterwards, and room for constants by type."""
@@ -323,7 +325,7 @@ class ElementwiseOptimizer(Optimizer):
                     f"of shape {data.shape} {data.dtype}"
                 )
             binding.add(key, array)
-        if not all(array.flags.writeable for array in (data, *(array for _, array in binding.arrays))):
+        if any(read_only(array) for array in (data, *(array for _, array in binding.arrays))):
             raise ValueError(f"{type(self).__name__}.step: an array of a parameter of shape {data.shape} is read-only")
         binding.run, binding.prepare = executor(self.formula, plan, binding.flat)
         self._bindings[p] = binding
@@ -346,7 +348,7 @@ def _flat(array: Any) -> Any:
     A complex array is one of twice as many real numbers.
     """
     flat = array.reshape(-1)
-    flat = flat if flat.flags.carray else flat.copy()
+    flat = flat if in_order(flat) else flat.copy()
     return flat.view(flat.real.dtype) if flat.dtype.kind == "c" else flat
 
 

@@ -50,9 +50,20 @@ class Mutant(NamedTuple):
         return self.source[first:last].strip(), after.strip()
 
 
-NEVER_COUPLED = "AdamW's decay is always decoupled"
+NEVER_COUPLED = "the decay of AdamW is always decoupled"
+NO_WEIGHT = "only where all weights so far are 0, and so is this one"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "AdamW": {"elif weight_decay:": NEVER_COUPLED, "g = g + weight_decay * p": NEVER_COUPLED},
+    "ASGD": {
+        "if mu == 1: -> if mu == 2:": "ax + 1·(p - ax) is p, up to rounding",
+        'start: float = {"eta": group["lr"], "mu": 1.0}.get(name, 0.0) -> '
+        'start: float = {"eta": group["lr"], "mu": 1.0}.get(name, 1.0)': "the first step replaces ax",
+    },
+    "ScheduleFreeSGD": {
+        "gamma = lr * 1.0 -> gamma = lr / 1.0": "1 is its own inverse",
+        "c = 0 * weight -> c = 1 * weight": NO_WEIGHT,
+    },
+    "ScheduleFreeAdamW": {"c = 0 * weight -> c = 1 * weight": NO_WEIGHT},
 }
 """Algorithm -> a line of its source, or "line -> what it becomes" -> why no test can tell."""
 

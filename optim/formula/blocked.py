@@ -6,11 +6,13 @@ one call writes is still in the cache for the next.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from minigrad.backend import namespace
 from optim.formula.plan import Plan
 from optim.formula.vocabulary import VOCABULARY
 
@@ -85,14 +87,19 @@ def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
     scope: dict[str, Any] = {name: getattr(np, name) for name in functions + comparisons}
     exec(text, scope)
     run = scope[plan.name]
-    store: list[Any] = []
+    store = threading.local()  # threads that step at once each have their own scratch
 
     def kernel(*arguments: Any) -> None:
-        size = min(arguments[0].size, BLOCK)
-        if not store or store[0].shape[1] < size:
-            store[:] = np.empty((reals, size), dtype), np.empty((flags, size), bool)
+        *arrays, constants = arguments
+        size = min(arrays[0].size, BLOCK)
+        if getattr(store, "size", -1) < size or type(store.reals) is not type(arrays[0]):
+            store.reals = np.empty_like(arrays[0], shape=(reals, size))
+            store.flags = np.empty_like(arrays[0], shape=(flags, size), dtype=bool)
+            store.size = size
         with np.errstate(all="ignore"):
-            *arrays, constants = arguments
-            run(*arrays, constants.astype(dtype), *store)
+            rounded = constants.astype(dtype)
+            if not isinstance(arrays[0], np.ndarray):
+                rounded = namespace(arrays[0]).asarray(rounded)
+            run(*arrays, rounded, store.reals, store.flags)
 
     return kernel

@@ -53,7 +53,10 @@ Prepare = Callable[[tuple[Any, ...], tuple[float, ...]], Any]
 
 def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
     """The plan ready to run on arrays of the type of `like`, made once for each execution and type."""
-    name = _chosen.get() or ("numba" if _numba else "blocked")
+    on_host = isinstance(like, np.ndarray)
+    name = _chosen.get() or ("numba" if _numba and on_host else "blocked")
+    if name == "numba" and not on_host:
+        raise RuntimeError(f'execution "numba" takes NumPy arrays, not {type(like).__module__}.{type(like).__name__}')
     if name == "numba" and not (like.dtype.char in "fd" and like.dtype.isnative):
         name = "blocked"
     made = plan.kernels.get((name, like.dtype))

@@ -136,7 +136,7 @@ class _Writer:
         if name is not None:
             return name
         match node:
-            case ast.Constant(value):
+            case ast.Constant(value=int() | float() as value):
                 return _number(value)
             case ast.BinOp(left=left, op=operator, right=right):
                 return (_OPERATORS[type(operator)], self.host(left), self.host(right))

@@ -164,23 +164,27 @@ def reference_walk(name: str, given: Walk, nudge: Callable[[Any], None] = lambda
     return path
 
 
-def sensitivity(name: str, given: Walk, path: list[list[Values]], ulp: float) -> Iterator[tuple[int, int, str, float]]:
-    """How far the references go astray when p, state and gradients are off by a unit in the last place at each step."""
+def lost(name: str, given: Walk, ulp: float) -> Iterator[tuple[int, int, str, float]]:
+    """How far a reference goes astray when p, state and gradients are off by a unit in the last place at each step.
+
+    Yields parameter, step, array and distance.
+    """
     stream = np.random.default_rng(0)
 
     def off(values: Any) -> Any:
         return np.asarray(values) * (1 + ulp * stream.integers(-1, 2, np.shape(values)))
 
     def nudge(reference: Any) -> None:
-        for name, value in vars(reference).items():
+        for key, value in vars(reference).items():
             if isinstance(value, list):
-                setattr(reference, name, off(value).tolist())
+                setattr(reference, key, off(value).tolist())
 
     def nudged(g: Any) -> Any:
         if isinstance(g, dict):
             return g | {"values": off(g["values"])}
         return None if g is None else off(g)
 
+    path = reference_walk(name, given)
     for _ in range(3):
         other = given._replace(grads=[[nudged(g) for g in grads] for grads in given.grads])
         for i, (values, moved) in enumerate(zip(path, reference_walk(name, other, nudge), strict=True)):
@@ -210,28 +214,34 @@ def scales(path: list[list[Values]]) -> list[dict[str, float]]:
     return found
 
 
-def compare(name: str, given: Walk, ours: list[list[Values]], tolerance: float = 1e-12, ulp: float = 2.0**-52) -> None:
+def compare(
+    name: str,
+    given: Walk,
+    ours: list[list[Values]],
+    wanted: list[list[Values]],
+    tolerance: float = 1e-12,
+    ulp: float = 2.0**-52,
+) -> None:
     """Fail where a parameter or its state is off by more than `tolerance` of the largest on its path.
 
     From the step on at which the reference itself loses a tenth of that to a unit in the last place, nothing is asked.
     """
-    path = reference_walk(name, given)
-    scale = scales(path)
-    trusted: dict[tuple[int, str], int] | None = None
-    for i, (values, wanted) in enumerate(zip(ours, path, strict=True)):
-        for t, (a, b) in enumerate(zip(values, wanted, strict=True)):
+    scale = scales(wanted)
+    end: dict[tuple[int, str], int] | None = None  # of what is asked; computed where something is off
+    for i, (values, others) in enumerate(zip(ours, wanted, strict=True)):
+        for t, (a, b) in enumerate(zip(values, others, strict=True)):
             missing = b.keys() - a.keys()
             assert not missing, f"{name}: no {missing} in the state after step {t + 1}, only {a.keys()}"
             for key, value in b.items():
                 apart = distance(a[key], value)
                 if apart <= tolerance * scale[i][key]:
                     continue
-                if trusted is None:
-                    trusted = {}
-                    for j, s, other, lost in sensitivity(name, given, path, ulp):
-                        if lost > tolerance / 10 * scale[j][other]:
-                            trusted[j, other] = min(s, trusted.get((j, other), s))
-                assert t >= trusted.get((i, key), math.inf), (
+                if end is None:
+                    end = {}
+                    for j, s, other, amount in lost(name, given, ulp):
+                        if amount > tolerance / 10 * scale[j].get(other, math.inf):
+                            end[j, other] = min(s, end.get((j, other), s))
+                assert t >= end.get((i, key), math.inf), (
                     f"{name}: {key} of parameter {i} is off by {apart} after step {t + 1}, "
                     f"{apart / scale[i][key] if scale[i][key] else math.inf:.1e} of the largest on its path: "
                     f"{a[key]}, expected {value}; groups {given.groups}"

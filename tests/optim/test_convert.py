@@ -83,7 +83,7 @@ def test_the_keys_are_torch_s(name):
 def test_numbers_of_a_parameter_without_dimensions(name):
     p = mg.tensor(np.float32(1.0), requires_grad=True)
     optimizer = getattr(optim, name)([p])
-    p.grad = np.float32(0.5)
+    p.grad = np.array(0.5, np.float32)
     optimizer.step()
     saved = optimizer.state_dict()
     numbers = {k: v for k, v in saved["state"][0].items() if not isinstance(v, np.ndarray)}

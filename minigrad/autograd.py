@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import ops
-from minigrad.backend import is_array, namespace
+from minigrad.backend import device_of, is_array, namespace
+from minigrad.sparse import RowSparse
 from minigrad.tape import Node, Variable, fitted, owned, run_hooks, set_grad_enabled, walk
 
 
@@ -42,7 +43,10 @@ def _accumulate(gradients: list[tuple[Any, Any]]) -> None:
         else:
             if present is not None:
                 g = present.data + g
-            leaf._grad = Variable.Answer(g if g.base is None and not isinstance(g, np.generic) else owned(g))
+            if g.__class__ is RowSparse:
+                leaf._grad = g
+            else:
+                leaf._grad = Variable.Answer(g if g.base is None and not isinstance(g, np.generic) else owned(g))
 
 
 def total(gradients: list[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -103,7 +107,7 @@ def grad(
                 "allow_unused=True gives None for it"
             )
         if answer is not None and not isinstance(answer, Variable):
-            answers[i] = Variable.Answer(owned(answer))
+            answers[i] = owned(answer) if isinstance(answer, RowSparse) else Variable.Answer(owned(answer))
     return answers[0] if isinstance(inputs, Variable) else answers if isinstance(inputs, list) else tuple(answers)
 
 
@@ -237,7 +241,8 @@ def _gradients(
         found = grad(
             [out for out, _ in pairs], list(ins), [seed for _, seed in pairs], create_graph, True, retain_graph
         )
-    return [Variable.Answer(np.zeros_like(x.data)) if g is None else g for g, x in zip(found, ins, strict=True)]
+    dense = [g.to_dense() if isinstance(g, RowSparse) else g for g in found]
+    return [Variable.Answer(np.zeros_like(x.data)) if g is None else g for g, x in zip(dense, ins, strict=True)]
 
 
 def _seed(operation: str, output: Any, gradient: Any, create_graph: bool) -> Any:
@@ -268,6 +273,9 @@ def _seed(operation: str, output: Any, gradient: Any, create_graph: bool) -> Any
             raise TypeError(f"{operation}: expected a gradient of shape {data.shape}, got {gradient!r}") from error
     if seed.shape != data.shape:
         raise ValueError(f"{operation}: a gradient of shape {seed.shape} for an output of shape {data.shape}")
+    device = device_of(seed.data if isinstance(seed, Variable) else seed)
+    if device != device_of(data):
+        raise ValueError(f"{operation}: a gradient on {device} for an output on {device_of(data)}")
     seed = fitted(seed, data.shape, data.dtype)
     if create_graph:
         return seed if isinstance(seed, Variable) else Variable.Answer(seed)

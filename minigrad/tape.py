@@ -22,8 +22,8 @@ import itertools
 import linecache
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ContextDecorator
 from heapq import heapify, heappop, heappush
 from typing import Any, ClassVar, TypeVar
 
@@ -124,23 +124,30 @@ class _GradMode(threading.local):
 grad_mode = _GradMode()
 
 
-@contextmanager
-def set_grad_enabled(enabled: bool) -> Iterator[None]:
-    """Record operations in this thread, or don't, for the length of a `with` block."""
-    before = grad_mode.enabled
-    grad_mode.enabled = enabled
-    try:
-        yield
-    finally:
-        grad_mode.enabled = before
+class set_grad_enabled(ContextDecorator):  # noqa: N801 (used like a function)
+    """Record operations in this thread, or don't: for the length of a `with` block, or as a decorator."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = bool(enabled)
+        self._before: list[bool] = []
+
+    def _recreate_cm(self) -> set_grad_enabled:
+        return type(self)(self.enabled)  # a decorated function may run in several threads at once
+
+    def __enter__(self) -> None:
+        self._before.append(grad_mode.enabled)
+        grad_mode.enabled = self.enabled
+
+    def __exit__(self, *_: object) -> None:
+        grad_mode.enabled = self._before.pop()
 
 
-def no_grad() -> Any:
+def no_grad() -> set_grad_enabled:
     """Record nothing in this thread inside `with no_grad():` (also a decorator)."""
     return set_grad_enabled(False)
 
 
-def enable_grad() -> Any:
+def enable_grad() -> set_grad_enabled:
     """Record again inside a `no_grad` block (also a decorator)."""
     return set_grad_enabled(True)
 
@@ -402,14 +409,16 @@ def fitted(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
 def run_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:
     """Let each hook see a gradient as a Tensor, and replace it where the hook returns one of its shape and type."""
     raw = not isinstance(g, Variable)
-    tensor = Variable.Answer(owned(g)) if raw else g
+    tensor = owned(g) if raw else g
+    if is_array(tensor):  # a RowSparse is shown as it is
+        tensor = Variable.Answer(tensor)
     for hook in tuple(hooks.values()):
         answer = hook(tensor)
         if answer is None:
             continue
         if is_array(answer):
             answer = Variable.Answer(answer)
-        if not isinstance(answer, Variable):
+        if not isinstance(answer, Variable | type(tensor)):
             raise TypeError(f"a gradient hook must return a Tensor, an array or None, got a {type(answer).__name__}")
         if answer.data.shape != g.shape:
             raise ValueError(f"a gradient hook returned shape {answer.data.shape} for a gradient of shape {g.shape}")

@@ -46,7 +46,7 @@ class Tensor(Variable):
 
     data: the array itself, NumPy's or CuPy's; operations share it, so write to it only where no gradient needs the
         old value (writes through the tensor, `t[...] = x` or `t += x`, are checked for that).
-    grad: None, or a Tensor of the same shape: filled by `backward`.
+    grad: None, or a Tensor of the same shape (a RowSparse for a sparse embedding): filled by `backward`.
     requires_grad: whether gradients are wanted for this tensor, or for something that it was computed from.
 
     Shapes, dtypes, broadcasting, indexing and `axis` are NumPy's. Comparisons are elementwise; tensors hash by
@@ -167,14 +167,16 @@ class Tensor(Variable):
     @grad.setter
     def grad(self, grad: Any) -> None:
         if grad is not None:
-            if backend.is_array(grad):
-                grad = Tensor(grad)
+            if backend.is_array(grad) or isinstance(grad, np.generic):
+                grad = Tensor(np.asarray(grad) if isinstance(grad, np.generic) else grad)
             if not hasattr(grad, "shape"):
-                raise TypeError(f"grad: expected a Tensor, an array or None, got {type(grad).__name__}")
+                raise TypeError(f"grad: expected a Tensor, an array, a RowSparse or None, got {type(grad).__name__}")
             if grad.shape != self.shape or grad.dtype != self.dtype:
                 raise ValueError(
                     f"grad: shape {grad.shape} {grad.dtype} does not fit a tensor of shape {self.shape} {self.dtype}"
                 )
+            if grad.device != self.device:
+                raise ValueError(f"grad: a gradient on {grad.device} for a tensor on {self.device}")
         self._grad = grad
 
     backward = autograd.backward

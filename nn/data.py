@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor
+from minigrad import Tensor, backend, tensor
+from minigrad.tape import Variable
 from minigrad.tensor import as_array
 
 
 class DataLoader:
-    """Mini-batches over arrays whose first axis counts the examples.
+    """Mini-batches over arrays or over a dataset.
 
-    data: an array, or a tuple of arrays of the same length; a batch has the same form, of Tensors.
+    data: an array whose first axis counts the examples, or a tuple of such arrays of one length: a batch has the same
+        form, of Tensors. Or a dataset, anything with `len(data)` and `data[i]` that gives an example (a list, say):
+        its examples are put together by `collate_fn`.
     batch_size: examples a batch, at least 1; the last batch of an epoch may be smaller.
     shuffle: a new order each epoch, the same for the same `seed` and epoch.
     drop_last: leave out a last batch that is smaller.
-    seed: of the orders.
+    seed: of the orders; a non-negative integer.
+    collate_fn: a function that makes a batch of a list of examples; `default_collate` by default.
 
-    Iterating runs through one epoch; the next iteration is the next epoch. `state_dict` says where it stands, in the
-    middle of an epoch too, and a loader that loads it goes on with the very next batch.
+    Iterating runs through one epoch; the next `iter` is the next epoch, also where the last was left before its end.
+    Iterators don't disturb each other. `state_dict` says where the latest of them stands, in the middle of an epoch
+    too, and a loader that loads it goes on with the very next batch.
 
-    Raises ValueError for arrays of different or zero length and for a batch size below 1.
+    Raises ValueError for arrays of different or zero length and for a batch size below 1, TypeError for what is no
+    dataset.
 
     >>> import numpy as np
     >>> x, y = np.arange(10.0), np.arange(10)
@@ -32,22 +38,29 @@ class DataLoader:
     """
 
     def __init__(
-        self, data: Any, batch_size: int = 1, shuffle: bool = False, drop_last: bool = False, seed: int = 0
+        self,
+        data: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        seed: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
     ) -> None:
-        self.single = not isinstance(data, tuple | list)
-        self.arrays = [as_array(part) for part in ([data] if self.single else data)]
-        lengths = {len(array) for array in self.arrays}
-        if len(lengths) != 1 or lengths == {0}:
-            raise ValueError(f"DataLoader: expected arrays of one length above 0, got {[len(a) for a in self.arrays]}")
+        self.dataset, self.collate_fn = data, collate_fn
+        self.arrays: list[Any] | None = None
+        if isinstance(data, tuple | Variable) or backend.is_array(data):
+            self.arrays = [as_array(part) for part in (data if isinstance(data, tuple) else [data])]
+        self.length = _length(data, self.arrays)
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ValueError(f"DataLoader: batch_size must be a positive integer, got {batch_size!r}")
-        self.length = lengths.pop()
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise ValueError(f"DataLoader: seed must be a non-negative integer, got {seed!r}")
         if drop_last and batch_size > self.length:
             raise ValueError(f"DataLoader: no batch of {batch_size} in {self.length} examples, and drop_last is set")
-        self.batch_size, self.shuffle, self.drop_last, self.seed = int(batch_size), shuffle, drop_last, seed
+        self.batch_size, self.shuffle, self.drop_last, self.seed = int(batch_size), shuffle, drop_last, int(seed)
         self.epoch = 0
         self.position = 0
-        self._resuming = False
+        self._latest: object = None  # the iterator that epoch and position speak of, until its end
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -61,26 +74,90 @@ class DataLoader:
         return np.random.default_rng((self.seed, epoch)).permutation(self.length)
 
     def __iter__(self) -> Iterator[Any]:
-        if self.position and not self._resuming:  # the last epoch was left before its end
+        if self._latest is not None:  # left before its end
             self.epoch, self.position = self.epoch + 1, 0
-        self._resuming = False
-        order = self.order(self.epoch)
-        while self.position < len(self):
-            start = self.position * self.batch_size
-            self.position += 1  # before the batch is handed out: a state saved after it goes on with the next
-            chosen = order[start : start + self.batch_size]
-            batch = tuple(Tensor(array[chosen]) for array in self.arrays)
-            yield batch[0] if self.single else batch
-        self.epoch += 1
-        self.position = 0
+        self._latest = token = object()
+        return self._batches(token, self.order(self.epoch), self.position)
+
+    def _batches(self, token: object, order: np.ndarray[Any, Any], first: int) -> Iterator[Any]:
+        for position in range(first, len(self)):
+            if self._latest is token:
+                self.position = position + 1  # before the batch is handed out: a state saved then goes on with the next
+            yield self._batch(order[position * self.batch_size : (position + 1) * self.batch_size])
+        if self._latest is token:
+            self.epoch, self.position, self._latest = self.epoch + 1, 0, None
+
+    def _batch(self, chosen: np.ndarray[Any, Any]) -> Any:
+        if self.arrays is None:
+            return (self.collate_fn or default_collate)([self.dataset[i] for i in chosen.tolist()])
+        batch = [Tensor(array[backend.to_device(chosen, backend.device_of(array))]) for array in self.arrays]
+        if self.collate_fn is not None:
+            return self.collate_fn(batch)
+        return tuple(batch) if isinstance(self.dataset, tuple) else batch[0]
 
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands: `epoch` and `position`, the number of batches handed out in it, and the `seed`."""
         return {"epoch": self.epoch, "position": self.position, "seed": self.seed}
 
     def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
-        """Go on from where a saved loader over the same data stood."""
+        """Go on, with the next `iter`, from where a saved loader over the same data, in batches as large, stood.
+
+        Raises ValueError for a position that there is not; nothing has changed then.
+        """
+        missing = {"epoch", "position", "seed"} - set(state_dict)
+        if missing:
+            raise ValueError(f"DataLoader: the state lacks {sorted(missing)}")
         epoch, position, seed = (int(state_dict[key]) for key in ("epoch", "position", "seed"))
-        if epoch < 0 or not 0 <= position <= len(self):
+        if epoch < 0 or seed < 0 or not 0 <= position <= len(self):
             raise ValueError(f"DataLoader: no position {position} of epoch {epoch} in {len(self)} batches an epoch")
-        self.epoch, self.position, self.seed, self._resuming = epoch, position, seed, True
+        self.epoch, self.position, self.seed, self._latest = epoch, position, seed, None
+
+
+def _length(data: Any, arrays: Sequence[Any] | None) -> int:
+    if arrays is None:
+        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
+            raise TypeError(
+                "DataLoader: expected an array, a tuple of arrays, or a dataset with __len__ and __getitem__, "
+                f"got a {type(data).__name__}"
+            )
+        if not len(data):
+            raise ValueError("DataLoader: the dataset is empty")
+        return len(data)
+    lengths = {array.shape[:1] for array in arrays}
+    if len(lengths) != 1 or lengths & {(), (0,)}:
+        shapes = [array.shape for array in arrays]
+        raise ValueError(f"DataLoader: expected arrays whose first axes have one length above 0, got shapes {shapes}")
+    return int(lengths.pop()[0])
+
+
+def default_collate(examples: Sequence[Any]) -> Any:
+    """Examples as a batch: numbers, arrays and tensors stacked along a new first axis, as a Tensor.
+
+    Tuples, lists and dictionaries are put together part by part, text stays a list.
+
+    Raises ValueError for examples of different shapes, lengths or keys, TypeError for those of another type.
+
+    >>> default_collate([{"x": 0.5, "y": 1}, {"x": 1.5, "y": 0}])["y"].tolist()
+    [1, 0]
+    """
+    first = examples[0]
+    if isinstance(first, str | bytes):
+        return list(examples)
+    if isinstance(first, Mapping):
+        if any(each.keys() != first.keys() for each in examples):
+            raise ValueError(f"default_collate: examples with keys other than {list(first)}")
+        return {key: default_collate([each[key] for each in examples]) for key in first}
+    if isinstance(first, tuple | list):
+        if any(len(each) != len(first) for each in examples):
+            raise ValueError(f"default_collate: examples of lengths {sorted({len(each) for each in examples})}")
+        parts = [default_collate(part) for part in zip(*examples, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+    if not isinstance(first, bool | int | float | np.generic | Variable) and not backend.is_array(first):
+        raise TypeError(
+            f"default_collate: expected numbers, arrays, tuples or dictionaries, got a {type(first).__name__}"
+        )
+    arrays = [each.data if isinstance(each, Variable) else each for each in examples]
+    shapes = {np.shape(array) for array in arrays}
+    if len(shapes) != 1:
+        raise ValueError(f"default_collate: examples of different shapes {sorted(shapes)}")
+    return Tensor(np.stack(arrays)) if backend.is_array(arrays[0]) or isinstance(first, np.generic) else tensor(arrays)

@@ -22,11 +22,11 @@ class Embedding(Module):
 
     num_embeddings, embedding_dim: positive integers.
     padding_idx: a row that starts as 0 and gets no gradient; negative ones count from the end.
-    sparse: must be False; the gradient is a dense array.
+    sparse: the gradient is a RowSparse, of the rows that were used; it cannot be differentiated again.
     dtype, device: of the weight; the default dtype and the CPU.
 
-    Raises ValueError for sizes that are not positive, a padding_idx out of range, and sparse=True. On the CPU, a call
-    raises IndexError for an index outside 0..num_embeddings - 1, and TypeError for indices that are not integers.
+    Raises ValueError for sizes that are not positive and a padding_idx out of range. On the CPU, a call raises
+    IndexError for an index outside 0..num_embeddings - 1, and TypeError for indices that are not integers.
     """
 
     weight: Parameter
@@ -46,20 +46,21 @@ class Embedding(Module):
                 raise ValueError(f"Embedding: {name} must be a positive integer, got {value!r}")
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(f"Embedding: padding_idx must be one of {num_embeddings} rows, got {padding_idx}")
-        if sparse:
-            raise ValueError("Embedding: sparse=True is not supported yet, only dense gradients are")
         self.num_embeddings, self.embedding_dim = int(num_embeddings), int(embedding_dim)
+        self.sparse = sparse
         self.padding_idx = None if padding_idx is None else int(padding_idx) % self.num_embeddings
         self.weight = Parameter(filled(0.0, (self.num_embeddings, self.embedding_dim), dtype, device))
         self.reset_parameters()
 
     @classmethod
-    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None) -> Embedding:
+    def from_pretrained(
+        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, *, sparse: bool = False
+    ) -> Embedding:
         """An embedding with these rows, which are copied; `freeze` keeps them from being trained."""
         rows = as_array(embeddings)
         if rows.ndim != 2:
             raise ValueError(f"Embedding.from_pretrained: expected rows of shape (n, dim), got shape {rows.shape}")
-        made = cls(*rows.shape, padding_idx)
+        made = cls(rows.shape[0], rows.shape[1], padding_idx, sparse=sparse)
         made.weight = Parameter(rows.copy(), requires_grad=not freeze)
         return made
 
@@ -72,9 +73,9 @@ class Embedding(Module):
 
     def forward(self, indices: Any) -> Any:
         """weight[indices]."""
-        return F.embedding(indices, self.weight, self.padding_idx)
+        return F.embedding(indices, self.weight, self.padding_idx, sparse=self.sparse)
 
     def extra_repr(self) -> str:
         """The sizes, and the padding row where there is one."""
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}{', sparse=True' if self.sparse else ''}"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend, ops
+from minigrad import sparse as row_sparse
 from minigrad.ops import elu, gelu, leaky_relu, linear, relu, sigmoid, silu, tanh
 from minigrad.ops import layers as fused
 from minigrad.ops.index import positions
@@ -75,14 +76,17 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
     return input * backend.to_device(scale, backend.device_of(as_array(input)))
 
 
-def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
+def embedding(input: Any, weight: Any, padding_idx: int | None = None, *, sparse: bool = False) -> Any:
     """weight[input]: a row of `weight` for each index; the row `padding_idx` gets no gradient.
+
+    sparse: give `weight` a RowSparse gradient, which cannot be differentiated again.
 
     Raises TypeError for indices that are not integers; on the CPU, IndexError for one out of range.
     """
     if padding_idx is not None and padding_idx < 0:
         padding_idx += len(weight)
-    return fused.embedding(weight, as_array(input), padding_idx)
+    operation = row_sparse.embedding if sparse else fused.embedding
+    return operation(weight, as_array(input), padding_idx)
 
 
 def layer_norm(
@@ -263,7 +267,6 @@ def cross_entropy(
     input: Any,
     target: Any,
     weight: Any = None,
-    *,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
@@ -280,10 +283,8 @@ def cross_entropy(
     for labels out of range.
     """
     labels = target.data if isinstance(target, Variable) else as_array(target)
-    if (
-        reduction == "mean" and weight is None and ignore_index < 0 and not label_smoothing
-        and labels.ndim == 1 and labels.__class__ is np.ndarray
-    ):  # fmt: skip
+    plain = weight is None and reduction == "mean" and ignore_index < 0 and not label_smoothing
+    if plain and labels.__class__ is np.ndarray and labels.ndim == 1:  # on a device nothing would be raised
         try:
             return ops.softmax_cross_entropy(input, labels)
         except (IndexError, ValueError):
@@ -297,9 +298,7 @@ def cross_entropy(
     return _label_loss("cross_entropy", log_probabilities, labels, weight, ignore_index, label_smoothing, reduction)
 
 
-def nll_loss(
-    input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean"
-) -> Any:
+def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> Any:
     """-weight[target] · input[target] for log probabilities; arguments, shapes and errors as of `cross_entropy`."""
     return _label_loss("nll_loss", input, as_array(target), weight, ignore_index, 0.0, reduction)
 
@@ -341,8 +340,8 @@ def _label_loss(
 def _check_labels(name: str, input: Any, labels: Any, axis: int, ignore_index: int) -> None:
     if axis < 0 or labels.shape != input.shape[:axis] + input.shape[axis + 1 :]:
         raise ValueError(
-            f"{name}: labels of shape {labels.shape} for an input of shape {input.shape}: expected (rows, classes, ...) "
-            "and (rows, ...), or (classes,) and ()"
+            f"{name}: labels of shape {labels.shape} for an input of shape {input.shape}: "
+            "expected (rows, ...) and (rows, classes, ...), or () and (classes,)"
         )
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{name}: expected integer labels, or probabilities of the input's shape, got {labels.dtype}")

@@ -13,15 +13,15 @@ import numpy as np
 
 from minigrad import Tensor, backend
 
-Generator = np.random.Generator | None
 
-
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator = None) -> Tensor:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
     """Uniform in [a, b)."""
     return _fill(tensor, _stream(generator).uniform(a, b, _shape("uniform_", tensor)))
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator = None) -> Tensor:
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None
+) -> Tensor:
     """Normal. Raises ValueError for a negative `std`."""
     if std < 0:
         raise ValueError(f"normal_: std must not be negative, got {std}")
@@ -34,7 +34,7 @@ def trunc_normal_(
     std: float = 1.0,
     a: float = -2.0,
     b: float = 2.0,
-    generator: Generator = None,
+    generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Normal, under the condition that the value lies in [a, b]. Raises ValueError unless a < b and std > 0."""
     shape = _shape("trunc_normal_", tensor)
@@ -86,7 +86,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return _fill(tensor, np.eye(*shape))
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator = None) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
     """Uniform in ±gain · √(6 / (fan_in + fan_out)).
 
     X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
@@ -97,7 +97,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator = No
     return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator = None) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
     """Normal with mean 0 and standard deviation gain · √(2 / (fan_in + fan_out)); otherwise as `xavier_uniform_`."""
     return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans("xavier_normal_", tensor))), generator)
 
@@ -107,7 +107,7 @@ def kaiming_uniform_(
     a: float = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
-    generator: Generator = None,
+    generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Uniform in ±gain · √(3 / fan), the gain that of `nonlinearity`.
 
@@ -127,13 +127,13 @@ def kaiming_normal_(
     a: float = 0,
     mode: str = "fan_in",
     nonlinearity: str = "leaky_relu",
-    generator: Generator = None,
+    generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Normal with mean 0 and standard deviation gain / √fan; otherwise as `kaiming_uniform_`."""
     return normal_(tensor, 0.0, _kaiming_std("kaiming_normal_", tensor, a, mode, nonlinearity), generator)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator = None) -> Tensor:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: np.random.Generator | None = None) -> Tensor:
     """gain times a random matrix with orthonormal rows or columns, whichever are fewer; later axes count as columns.
 
     A. M. Saxe, J. L. McClelland, S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear
@@ -164,11 +164,13 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
             raise ValueError(f"calculate_gain: the slope must be a number, got {param!r}")
         return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
     if nonlinearity not in _GAINS:
-        raise ValueError(f"calculate_gain: nonlinearity must be one of {sorted([*_GAINS, 'leaky_relu'])}, got {nonlinearity!r}")
+        raise ValueError(
+            f"calculate_gain: nonlinearity must be one of {sorted([*_GAINS, 'leaky_relu'])}, got {nonlinearity!r}"
+        )
     return _GAINS[nonlinearity]
 
 
-_GAINS = {name: 1.0 for name in ("linear", "sigmoid", *(f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3)))}
+_GAINS = dict.fromkeys(("linear", "sigmoid", *(f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3))), 1.0)
 _GAINS |= {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
 
 
@@ -194,7 +196,7 @@ def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:
     return tensor.shape
 
 
-def _stream(generator: Generator) -> np.random.Generator:
+def _stream(generator: np.random.Generator | None) -> np.random.Generator:
     return generator or backend.default_generator()
 
 

@@ -24,7 +24,9 @@ class Loss(Module):
 
     def extra_repr(self) -> str:
         """The settings."""
-        return ", ".join(f"{k}={v!r}" for k, v in vars(self).items() if isinstance(v, str | int | float))
+        return ", ".join(
+            f"{k}={v!r}" for k, v in vars(self).items() if k[0] != "_" and isinstance(v, str | int | float)
+        )
 
 
 def _buffer(weight: Any) -> Buffer | None:
@@ -121,6 +123,7 @@ class CrossEntropyLoss(Loss):
     """
 
     weight: Buffer | None
+    _plain: bool
 
     def __init__(
         self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
@@ -131,16 +134,16 @@ class CrossEntropyLoss(Loss):
         self.weight = _buffer(weight)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        settings = [vars(self).get(key) for key in ("weight", "ignore_index", "reduction", "label_smoothing")]
+        object.__setattr__(self, "_plain", settings == [None, -100, "mean", 0.0] if settings[0] is None else False)
+
     def forward(self, input: Any, target: Any) -> Any:
         """The loss."""
-        return F.cross_entropy(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
-        )
+        if self._plain:  # to pass on what the defaults are takes as long as a small addition
+            return F.cross_entropy(input, target)
+        return F.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
 
 
 class NLLLoss(Loss):

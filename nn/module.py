@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from minigrad import Tensor, backend
-from minigrad.tape import RemovableHandle
+from minigrad.tape import RemovableHandle, Variable
 from minigrad.tensor import as_array
 from nn.parameter import Buffer, Parameter
 
 M = TypeVar("M", bound="Module")
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict` found no value, or no place, for."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
 
 
 class Module:
@@ -62,14 +69,22 @@ class Module:
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, args)` before forward; what it returns, if not None, replaces args."""
         self._pre_hooks = self._pre_hooks or {}
-        type(self).__call__ = Module._call_with_hooks  # type: ignore[method-assign]
+        self._heed_hooks()
         return RemovableHandle(self._pre_hooks, hook)
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, args, answer)` after forward; what it returns, if not None, replaces the answer."""
         self._hooks = self._hooks or {}
-        type(self).__call__ = Module._call_with_hooks  # type: ignore[method-assign]
+        self._heed_hooks()
         return RemovableHandle(self._hooks, hook)
+
+    def _heed_hooks(self) -> None:
+        type(self).__call__ = Module._call_with_hooks  # type: ignore[method-assign]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._pre_hooks or self._hooks:  # a copy in a new process, where none was registered
+            self._heed_hooks()
 
     def __setattr__(self, name: str, value: Any) -> None:
         present = self.__dict__.get(name)
@@ -78,59 +93,137 @@ class Module:
                 f"{type(self).__name__}.{name} is a Parameter; it can be replaced by a Parameter or None, "
                 f"not by a {type(value).__name__}"
             )
+        if isinstance(present, Buffer) and isinstance(value, Variable) and not isinstance(value, Parameter | Buffer):
+            value = Buffer(value, persistent=present.persistent)
         object.__setattr__(self, name, value)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Assign a parameter to an attribute. ValueError for a name that is taken or no name of an attribute."""
+        self._register(name, param, Parameter)
+
+    def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
+        """Assign a tensor or an array to an attribute as a Buffer; a persistent one is saved."""
+        wrap = tensor is not None and not isinstance(tensor, Buffer)
+        self._register(name, Buffer(tensor, persistent=persistent) if wrap else tensor, Buffer)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Assign a module to an attribute."""
+        self._register(name, module, Module)
+
+    add_module = register_module
+
+    def _register(self, name: str, value: Any, kind: type[Any]) -> None:
+        what = f"{type(self).__name__}: {kind.__name__} {name!r}"
+        if not isinstance(name, str) or not name or "." in name:
+            raise ValueError(f"{what}: a name must be a string without dots, and not empty")
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{what}: expected a {kind.__name__} or None, got a {type(value).__name__}")
+        if hasattr(self, name) and not isinstance(getattr(self, name), kind | None):
+            raise ValueError(f"{what}: the module has another attribute of this name")
+        setattr(self, name, value)
 
     # --- what is in it
 
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules directly in this one, with their names, each once."""
+    def _members(self) -> Iterator[tuple[str, Any]]:
+        """Everything in this module, by name: its attributes, unless it is a container."""
+        yield from vars(self).items()
+
+    def _named_children(self, remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         seen = set()
-        for name, value in vars(self).items():
-            if isinstance(value, Module) and id(value) not in seen:
+        for name, value in self._members():
+            if isinstance(value, Module) and not (remove_duplicate and id(value) in seen):
                 seen.add(id(value))
                 yield name, value
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly in this one, with their names, each once."""
+        return self._named_children()
 
     def children(self) -> Iterator[Module]:
         """The modules directly in this one."""
         return (child for _, child in self.named_children())
 
-    def named_modules(self, prefix: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Module]]:
-        """This module and all those in it, with dotted names, each once."""
-        seen = set() if seen is None else seen
-        if id(self) in seen:
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module and all those in it, with dotted names, each once (or, if so wished, under each of its names).
+
+        memo: modules to leave out, to which those found are added.
+        """
+        memo = set() if memo is None else memo
+        if self in memo:
             return
-        seen.add(id(self))
+        if remove_duplicate:
+            memo.add(self)
         yield prefix, self
-        for name, child in self.named_children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name, seen)
+        for name, child in self._named_children(remove_duplicate):
+            yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
         """This module and all those in it, each once."""
         return (module for _, module in self.named_modules())
 
-    def _named_tensors(self, kind: type[Any], once: bool = True) -> Iterator[tuple[str, Any]]:
+    def named_tensors(
+        self, kind: Any, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Any]]:
+        """Parameters or buffers, or both as `Parameter | Buffer`; arguments as of `named_parameters`."""
         seen = set()
-        for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, kind) and not (once and id(value) in seen):
+        modules = self.named_modules(None, prefix, remove_duplicate) if recurse else [(prefix, self)]
+        for path, module in modules:
+            for name, value in module._members():
+                if isinstance(value, kind) and not (remove_duplicate and id(value) in seen):
                     seen.add(id(value))
-                    yield f"{prefix}.{name}" if prefix else name, value
+                    yield f"{path}.{name}" if path else name, value
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Parameters with their dotted names. One that is tied, used under two names, comes once."""
-        return self._named_tensors(Parameter)
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Parameters with their dotted names. One that is tied, used under two names, comes once.
 
-    def parameters(self) -> Iterator[Parameter]:
+        prefix: put in front of the names.
+        recurse: False leaves out those of the modules in this one.
+        remove_duplicate: False gives a tied one under each of its names.
+        """
+        return self.named_tensors(Parameter, prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """Parameters, each once."""
-        return (parameter for _, parameter in self.named_parameters())
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
-        """Buffers with their dotted names, each once."""
-        return self._named_tensors(Buffer)
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Buffer]]:
+        """Buffers with their dotted names; arguments as of `named_parameters`."""
+        return self.named_tensors(Buffer, prefix, recurse, remove_duplicate)
 
-    def buffers(self) -> Iterator[Buffer]:
+    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
         """Buffers, each once."""
-        return (buffer for _, buffer in self.named_buffers())
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of a dotted name; the module itself for "". Raises AttributeError where there is none."""
+        module: Any = self
+        for name in target.split(".") if target else ():
+            module = module._member(name, Module, target)
+        return module  # type: ignore[no-any-return]
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of a dotted name. Raises AttributeError where there is none."""
+        return self._get(target, Parameter)  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Buffer:
+        """The buffer of a dotted name. Raises AttributeError where there is none."""
+        return self._get(target, Buffer)  # type: ignore[no-any-return]
+
+    def _get(self, target: str, kind: type[Any]) -> Any:
+        path, _, name = target.rpartition(".")
+        return self.get_submodule(path)._member(name, kind, target)
+
+    def _member(self, name: str, kind: type[Any], target: str) -> Any:
+        found = dict(self._members()).get(name)
+        if not isinstance(found, kind):
+            raise AttributeError(f"{type(self).__name__} has no {kind.__name__} {name!r} (looked for {target!r})")
+        return found
 
     # --- changing all of it
 
@@ -157,10 +250,11 @@ class Module:
             parameter.requires_grad = requires_grad
         return self
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or set those that there are to 0."""
         for parameter in self.parameters():
-            parameter.grad = None
+            gone = set_to_none or parameter.grad is None
+            parameter.grad = None if gone else Tensor(np.zeros_like(parameter.data))
 
     def to(self: M, device: str | None = None, dtype: Any = None) -> M:
         """Move parameters and buffers to a device, and floating-point ones to a type.
@@ -169,39 +263,51 @@ class Module:
         """
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise TypeError(f"to: expected a floating-point type, got {np.dtype(dtype)}")
-        tensors = [tensor for _, tensor in self._named_tensors(Tensor)]
-        moved = [tuple(_moved(array, device, dtype) for array in (t.data, t.grad and t.grad.data)) for t in tensors]
-        for tensor, (data, grad) in zip(tensors, moved, strict=True):
+        tensors = [tensor for _, tensor in self.named_tensors(Parameter | Buffer)]
+        moved = [_moved(tensor.data, device, dtype) for tensor in tensors]
+        gradients = [None if t.grad is None else t.grad.to(device, dtype).detach() for t in tensors]
+        for tensor, data, gradient in zip(tensors, moved, gradients, strict=True):
             tensor.data = data
-            tensor.grad = grad
+            tensor.grad = gradient
         return self
 
     # --- saving
 
-    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
-        """A copy of all parameters and buffers, as NumPy arrays by dotted name; a tied one under each of its names."""
-        return {name: backend.to_numpy(t.data).copy() for name, t in self._named_tensors(Parameter | Buffer, once=False)}  # type: ignore[arg-type]
+    def _saved(self) -> Iterator[tuple[str, Any]]:
+        for name, tensor in self.named_tensors(Parameter | Buffer, remove_duplicate=False):
+            if isinstance(tensor, Parameter) or tensor.persistent:
+                yield name, tensor
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> tuple[list[str], list[str]]:
+    def state_dict(self) -> dict[str, np.ndarray[Any, Any]]:
+        """A copy of all parameters and persistent buffers, as NumPy arrays by dotted name; a tied one under each."""
+        return {name: backend.to_numpy(tensor.data).copy() for name, tensor in self._saved()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy values by name into parameters and buffers, which keep their identity, type and device.
 
         strict: raise where names are missing or unknown; otherwise they are returned as (missing, unexpected).
 
-        Raises KeyError for names, ValueError for shapes. When it raises, nothing has changed.
+        Raises ValueError for names and shapes, TypeError for what is no dictionary of numbers. When it raises, nothing
+        has changed.
         """
-        own = dict(self._named_tensors(Parameter | Buffer, once=False))  # type: ignore[arg-type]
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"load_state_dict: expected a dictionary, got a {type(state_dict).__name__}")
+        own = dict(self._saved())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
         if strict and (missing or unexpected):
-            raise KeyError(f"load_state_dict of {type(self).__name__}: missing {missing}, unexpected {unexpected}")
+            raise ValueError(f"load_state_dict of {type(self).__name__}: missing {missing}, unexpected {unexpected}")
         values = {name: as_array(state_dict[name]) for name in own if name in state_dict}
         for name, value in values.items():
             if value.shape != own[name].shape:
                 raise ValueError(f"load_state_dict: {name} has shape {own[name].shape}, the value {value.shape}")
+            if value.dtype.kind not in "biuf":
+                raise TypeError(f"load_state_dict: {name} is of type {own[name].dtype}, the value of {value.dtype}")
+        values = {name: value.copy() for name, value in values.items()}  # they may share memory with what is written
         for name, value in values.items():
             backend.copy_into(own[name].data, value)
             own[name].mark_written()
-        return missing, unexpected
+        return IncompatibleKeys(missing, unexpected)
 
     # --- text
 
@@ -210,16 +316,14 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self.named_children()]
+        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._named_children(False)]
         if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
-        return f"{type(self).__name__}({self.extra_repr()}\n  " + "\n  ".join(lines) + "\n)"
+        lines = [line for line in (self.extra_repr(), *lines) if line]
+        return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
 
 def _moved(array: Any, device: str | None, dtype: Any) -> Any:
-    if array is None:
-        return None
     if dtype is not None and array.dtype.kind == "f":
         array = array.astype(dtype, copy=False)
     return array if device is None else backend.to_device(array, device)
-

@@ -2,6 +2,7 @@
 
 from optim.adabelief import AdaBelief
 from optim.adadelta import Adadelta
+from optim.adafactor import Adafactor
 from optim.adagrad import Adagrad
 from optim.adam import Adam
 from optim.adam_epsilon_hat import AdamEpsilonHat
@@ -9,9 +10,14 @@ from optim.adamax import Adamax
 from optim.adamw import AdamW
 from optim.adan import Adan
 from optim.asgd import ASGD
+from optim.convert import to_torch_state
 from optim.formula import execution
+from optim.lamb import LAMB
+from optim.lars import LARS
 from optim.lion import Lion
+from optim.muon import Muon
 from optim.nadam import NAdam
+from optim.nesterov import Nesterov
 from optim.optimizer import Optimizer
 from optim.radam import RAdam
 from optim.rmsprop import RMSprop
@@ -19,13 +25,17 @@ from optim.rprop import Rprop
 from optim.schedule_free_adamw import ScheduleFreeAdamW
 from optim.schedule_free_sgd import ScheduleFreeSGD
 from optim.sgd import SGD
+from optim.sparse_adam import SparseAdam
 from optim.yogi import Yogi
 
 __all__ = [
     "ASGD",
+    "LAMB",
+    "LARS",
     "SGD",
     "AdaBelief",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamEpsilonHat",
@@ -33,13 +43,17 @@ __all__ = [
     "Adamax",
     "Adan",
     "Lion",
+    "Muon",
     "NAdam",
+    "Nesterov",
     "Optimizer",
     "RAdam",
     "RMSprop",
     "Rprop",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "SparseAdam",
     "Yogi",
     "execution",
+    "to_torch_state",
 ]

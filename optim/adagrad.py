@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import RowSparse
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
 from optim.hyperparameters import NONNEGATIVE, flag
@@ -38,7 +39,9 @@ class Adagrad(ElementwiseOptimizer):
         step: number of updates.
         sum: s.
 
-    Raises ValueError for settings out of range.
+    Row-sparse gradients move their rows alone, which is all that they would move as dense ones. They can't be decayed.
+
+    Raises ValueError for settings out of range; in a step RuntimeError for a row-sparse gradient with weight_decay.
 
     Source: Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization"
     (2011), section 1.1 with the diagonal of G; ε and lr_decay are torch's.
@@ -98,6 +101,15 @@ class Adagrad(ElementwiseOptimizer):
     def _start(self, group: dict[str, Any]) -> None:
         for p in group["params"]:
             self.state[p] = {"step": 0, "sum": np.full_like(p.data, self.initial("s", group, p))}
+
+    def row_sparse(self, g: RowSparse, group: dict[str, Any]) -> RowSparse:
+        """As it is."""
+        if group["weight_decay"]:
+            raise RuntimeError(
+                f"Adagrad.step: a row-sparse gradient for a parameter of shape {g.shape} with weight_decay "
+                f"{group['weight_decay']}; decay would move all rows, so it must be 0"
+            )
+        return g
 
     def initial(self, name: str, group: dict[str, Any], p: Any) -> float:
         """s starts from `initial_accumulator_value`."""

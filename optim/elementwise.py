@@ -7,16 +7,18 @@ parameter, and an interrupt waits until it has run on all.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import Tensor, backend
+from minigrad import RowSparse, Tensor, backend
 from minigrad.backend import in_order, read_only
 from minigrad.tape import Write, tick
 from optim.formula import Formula
+from optim.formula.cuda import Kernel
 from optim.formula.execution import chosen_execution, executor
 from optim.formula.plan import Plan
 from optim.hyperparameters import Check
@@ -29,6 +31,7 @@ class Binding:
 
     __slots__ = (
         "arrays",
+        "block",
         "choice",
         "complex",
         "copies",
@@ -40,6 +43,7 @@ class Binding:
         "on_host",
         "plan",
         "prepare",
+        "rows",
         "run",
         "shape",
         "state",
@@ -58,7 +62,9 @@ class Binding:
         self.flat = _flat(data)
         self.arrays: list[tuple[str, Any]] = []  # key and array, as they stand in the state
         self.flats: list[Any] = []  # the same arrays, flat
-        self.copies = [] if in_order(data) else [(data, self.flat)]  # what must be written back
+        self.copies = [] if in_order(data) else [(data, self.flat)]  # what must be written back,
+        self.rows: Any = ...  # to these rows,
+        self.block = data.shape  # in this shape
 
     def add(self, key: str, array: Any) -> None:
         """Bind a state array."""
@@ -67,6 +73,15 @@ class Binding:
         self.flats.append(flat)
         if not in_order(array):
             self.copies.append((array, flat))
+
+    def at(self, rows: Any) -> Binding:
+        """The same arrays, of which the plan takes some rows: gathered here, and written back after it has run."""
+        part = copy.copy(self)
+        part.rows = rows
+        part.block = (rows.size, *self.shape[1:])
+        part.copies = [(array, _flat(array[rows])) for array in (self.data, *(array for _, array in self.arrays))]
+        part.flat, *part.flats = [flat for _, flat in part.copies]
+        return part
 
     def holds(self, state: dict[str, Any]) -> bool:
         """Whether the state still has these arrays, and not others in their place; never where copies are bound."""
@@ -95,12 +110,16 @@ class ElementwiseOptimizer(Optimizer):
     state_keys: array of the formula -> its key in the parameter's state. Only what the settings use is allocated.
     numbers: hyperparameters that the formula changes: they are kept in the parameter's state under their names.
     switched: arrays that a setting switches on: where they are missing in a loaded state, they start fresh.
+    scratch: arrays of the formula that nothing remembers; a `Scalar` is one.
+    reduces: whether the algorithm needs more than its formula: see `update`.
     ranges: setting -> what it must be.
     """
 
     formula: Formula
     state_keys: ClassVar[dict[str, str]]
     switched: ClassVar[tuple[str, ...]] = ()
+    scratch: ClassVar[tuple[str, ...]] = ()
+    reduces: ClassVar[bool] = False
     ranges: ClassVar[dict[str, Check]]
     _settings: ClassVar[Any]  # group -> the values of its settings, in the order of the formula
 
@@ -137,6 +156,16 @@ class ElementwiseOptimizer(Optimizer):
         else:
             array[...] = initial
         return array
+
+    def row_sparse(self, g: RowSparse, group: dict[str, Any]) -> Any:
+        """A row-sparse gradient as the algorithm takes it: for its rows alone, or as an array of all of them.
+
+        Raises RuntimeError, as where most algorithms would move rows that have no gradient.
+        """
+        raise RuntimeError(
+            f"{type(self).__name__}.step: a row-sparse gradient for a parameter of shape {g.shape}; SparseAdam, SGD "
+            "and Adagrad take them, and `p.grad = p.grad.to_dense()` makes one dense"
+        )
 
     def validate(self, group: dict[str, Any]) -> None:
         """Check each setting that `ranges` lists."""
@@ -196,11 +225,16 @@ class ElementwiseOptimizer(Optimizer):
     def _run(self, work: list[tuple[Any, ...]]) -> None:
         states = self.state
         now = tick()
-        for p, binding, g, constants, after, new in work:
-            binding.run(binding.flat, g, *binding.flats, constants)
+        reduces = self.reduces
+        launched = not reduces and _launched(work)
+        for p, binding, g, constants, after, new, group in work:
+            if reduces:
+                self.update(binding, g, constants, group)
+            elif not launched:
+                binding.run(binding.flat, g, *binding.flats, constants)
             if binding.copies:
                 for array, flat in binding.copies:
-                    array[...] = flat.view(array.dtype).reshape(array.shape)
+                    array[binding.rows] = flat.view(array.dtype).reshape(binding.block)
             state = binding.state
             if new is not None:
                 state.update(new)
@@ -210,6 +244,10 @@ class ElementwiseOptimizer(Optimizer):
                 state.update(after)
             binding.write.when = now
         Write.latest = now
+
+    def update(self, binding: Binding, g: Any, constants: Any, group: dict[str, Any]) -> None:
+        """What happens to one parameter where `reduces` is set: reductions, and formulas before and after them."""
+        raise NotImplementedError(f"{type(self).__name__} has no update()")
 
     def _settle(self, number: int, group: dict[str, Any]) -> Settled:
         """The group's settings for the formula, checked where they have changed."""
@@ -271,10 +309,7 @@ class ElementwiseOptimizer(Optimizer):
                 or g.__class__ is not binding.kind
                 or (not binding.on_host and grad.device != p.device)
             ):
-                raise ValueError(
-                    f"{type(self).__name__}.step: a gradient of shape {g.shape} {g.dtype} on {grad.device} for a "
-                    f"parameter of shape {binding.shape} {binding.dtype} on {p.device}"
-                )
+                binding, g = self._bound_rows(binding, p, g, group)
             if dtype is not binding.flat.dtype:
                 dtype = binding.flat.dtype
                 if dtype not in prepared:
@@ -284,7 +319,22 @@ class ElementwiseOptimizer(Optimizer):
             g = g.ravel() if ready and g is not binding.data else g.flatten()
             if binding.complex:
                 g = g.view(dtype)
-            work.append((p, binding, g, constants, after, new))
+            work.append((p, binding, g, constants, after, new, group))
+
+    def _bound_rows(self, binding: Binding, p: Tensor, g: Any, group: dict[str, Any]) -> tuple[Binding, Any]:
+        """What a row-sparse gradient is run with: its rows, bound, and their values; any other does not fit."""
+        device = backend.device_of(g) if backend.is_array(g) else g.device
+        fits = g.shape == binding.shape and g.dtype == binding.dtype and device == p.device
+        if not isinstance(g, RowSparse) or not fits:
+            raise ValueError(
+                f"{type(self).__name__}.step: a gradient of shape {g.shape} {g.dtype} on {device} for a "
+                f"parameter of shape {binding.shape} {binding.dtype} on {p.device}"
+            )
+        taken = self.row_sparse(g, group)
+        if not isinstance(taken, RowSparse):
+            return binding, taken
+        taken = taken.coalesced()
+        return binding.at(taken.rows), taken.values
 
     def _planned(self, settled: Settled, first: bool | None, numbers: tuple[Any, ...] | None, t: int | None) -> Any:
         """Hyperparameters, plan, its constants, what the state gets afterwards, and room for constants by type."""
@@ -315,6 +365,11 @@ class ElementwiseOptimizer(Optimizer):
         new = {}
         data = p.data
         for name in plan.arrays[2:]:
+            if name in self.scratch:
+                binding.flats.append(
+                    np.empty_like(binding.flat, shape=(1,) if name in plan.scalars else binding.flat.shape)
+                )
+                continue
             key = self.state_keys[name]
             array = state.get(key)
             if array is None:
@@ -330,6 +385,21 @@ class ElementwiseOptimizer(Optimizer):
         binding.run, binding.prepare = executor(self.formula, plan, binding.flat)
         self._bindings[p] = binding
         return binding, new
+
+
+def _launched(work: list[tuple[Any, ...]]) -> bool:
+    """Run what is on a GPU, one launch for all tensors that share a kernel and its constants; whether all of it was."""
+    if not work or not isinstance(work[0][1].run, Kernel):
+        return False
+    launches: dict[Any, tuple[Any, Any, list[Any]]] = {}
+    for p, binding, g, constants, *_ in work:
+        if not isinstance(binding.run, Kernel):
+            return False
+        launch = launches.setdefault((id(binding.run), id(constants), p.device), (binding.run, constants, []))
+        launch[2].append((binding.flat, g, *binding.flats))
+    for kernel, constants, rows in launches.values():
+        kernel.run(rows, constants)
+    return True
 
 
 def _rounds(lists: list[list[Tensor]]) -> list[list[list[Tensor]]]:

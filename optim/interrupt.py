@@ -15,7 +15,8 @@ def uninterrupted(work: Callable[..., None], *arguments: Any) -> None:
 
     Python runs signal handlers in the main thread only, so in any other there is nothing to do.
     """
-    if threading.get_ident() != _main_thread:
+    # a handler that is not Python's (None) can't be put back, so it is left alone
+    if threading.get_ident() != _main_thread or _signal.getsignal(_signal.SIGINT) is None:
         work(*arguments)
         return
     arrived: list[Any] = []
@@ -23,7 +24,7 @@ def uninterrupted(work: Callable[..., None], *arguments: Any) -> None:
     try:
         work(*arguments)
     finally:
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL if previous is None else previous)
+        _signal.signal(_signal.SIGINT, previous)
         if arrived:
             if callable(previous):
                 previous(*arrived[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad import RowSparse
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula
 from optim.hyperparameters import FINITE, NONNEGATIVE, flag
@@ -46,7 +47,10 @@ class SGD(ElementwiseOptimizer):
     State, of each parameter, of its shape:
         momentum_buffer: b; only with momentum.
 
-    Raises ValueError for settings out of range.
+    Row-sparse gradients move their rows alone where momentum is 0. With momentum all rows have a velocity, so that
+    such a gradient is made dense for the step. It can't be decayed.
+
+    Raises ValueError for settings out of range; in a step RuntimeError for a row-sparse gradient with weight_decay.
 
     Source: Polyak, "Some methods of speeding up the convergence of iteration methods" (1964), equation 9; Sutskever et
     al., "On the importance of initialization and momentum in deep learning" (2013), section 2. As in torch, and unlike
@@ -106,3 +110,12 @@ class SGD(ElementwiseOptimizer):
                 f"SGD: nesterov needs momentum > 0 and dampening = 0, "
                 f"got momentum {group['momentum']} and dampening {group['dampening']}"
             )
+
+    def row_sparse(self, g: RowSparse, group: dict[str, Any]) -> Any:
+        """As it is, or dense with momentum, by which rows without a gradient move too."""
+        if group["weight_decay"]:
+            raise RuntimeError(
+                f"SGD.step: a row-sparse gradient for a parameter of shape {g.shape} with weight_decay "
+                f"{group['weight_decay']}; decay would move all rows, so it must be 0"
+            )
+        return g.to_dense().data if group["momentum"] else g

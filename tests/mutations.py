@@ -75,18 +75,28 @@ def home(name: str) -> Any:
     """The module with an algorithm's formula or functions: its own, or the one of a class that it extends."""
     for cls in getattr(optim, name).__mro__:
         module = inspect.getmodule(cls)
-        if any(isinstance(node, ast.FunctionDef) for node in ast.parse(inspect.getsource(module)).body):
+        if any(functions(ast.parse(inspect.getsource(module)))):
             return module
     raise ValueError(f"mutations: {name} has no formula")
 
 
 def functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
-    """What is mutated: formulas, other functions, what state starts from, and settings that a class decides."""
+    """What is mutated: formulas and other functions, but for checks of settings, and the methods that compute."""
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef) and [a.arg for a in node.args.args] != ["name", "value"]:
             yield node
         elif isinstance(node, ast.ClassDef):
-            yield from (n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "initial")
+            yield from (n for n in node.body if isinstance(n, ast.FunctionDef) and n.name in METHODS)
+
+
+METHODS = ("initial", "settled", "update")
+OTHER = {
+    "maximum": "minimum", "minimum": "maximum", "max": "min", "min": "max",
+    "np.maximum": "np.minimum", "np.minimum": "np.maximum", "np.fmax": "np.fmin",
+    "np.add": "np.subtract", "np.subtract": "np.add", "np.multiply": "np.divide", "np.divide": "np.multiply",
+    "np.sqrt": "np.positive", "np.square": "np.positive",
+}  # fmt: skip
+"""A function -> another that is easily taken for it."""
 
 
 # --- kinds of errors
@@ -125,11 +135,11 @@ class Finder:
     def mutants(self) -> Iterator[Mutant]:
         body = [node for node in self.function.body if not _docstring(node)]
         for node in (inner for statement in body for inner in ast.walk(statement)):
-            find = getattr(self, f"in_{type(node).__name__}", None)
+            find = getattr(self, f"in_{type(node).__name__.lower()}", None)
             if find is not None:
                 yield from find(node)
 
-    def in_BinOp(self, node: ast.BinOp) -> Iterator[Mutant]:
+    def in_binop(self, node: ast.BinOp) -> Iterator[Mutant]:
         left, right = self.text(node.left), self.text(node.right)
         match node.op:
             case ast.Add():
@@ -148,22 +158,21 @@ class Finder:
         if isinstance(node.op, ast.Sub) and left == "1" and "**t" in right:
             yield self.replaced("dropped bias correction", node, "1.0")
 
-    def in_Call(self, node: ast.Call) -> Iterator[Mutant]:
+    def in_call(self, node: ast.Call) -> Iterator[Mutant]:
         name = self.text(node.func)
         inner = node.args[0] if node.args else None
         if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Add) and self.text(inner.right) == "eps":
             yield self.replaced("moved ε", node, f"({name}({self.text(inner.left)}) + eps)")
         if name in ("sqrt", "sign", "absolute"):
             yield self.replaced(f"dropped {name}", node, f"({self.text(inner)})")
-        swapped = {"maximum": "minimum", "minimum": "maximum", "max": "min", "min": "max"}.get(name)
-        if swapped:
-            yield self.replaced("the other extreme", node.func, swapped)
+        if name in OTHER:
+            yield self.replaced("another function", node.func, OTHER[name])
 
-    def in_UnaryOp(self, node: ast.UnaryOp) -> Iterator[Mutant]:
+    def in_unaryop(self, node: ast.UnaryOp) -> Iterator[Mutant]:
         if isinstance(node.op, ast.USub):
             yield self.replaced("wrong sign", node, self.text(node.operand))
 
-    def in_Name(self, node: ast.Name) -> Iterator[Mutant]:
+    def in_name(self, node: ast.Name) -> Iterator[Mutant]:
         if isinstance(node.ctx, ast.Store):
             return
         if node.id == "t":
@@ -172,23 +181,26 @@ class Finder:
         if other in self.given:
             yield self.replaced("swapped βs", node, str(other))
 
-    def in_Constant(self, node: ast.Constant) -> Iterator[Mutant]:
+    def in_constant(self, node: ast.Constant) -> Iterator[Mutant]:
         if isinstance(node.value, int | float) and not isinstance(node.value, bool):
             yield self.replaced("wrong constant", node, repr(node.value + 1))
 
-    def in_Compare(self, node: ast.Compare) -> Iterator[Mutant]:
+    def in_compare(self, node: ast.Compare) -> Iterator[Mutant]:
         other = {ast.Gt: "<", ast.Lt: ">", ast.GtE: "<", ast.LtE: ">", ast.Eq: "!=", ast.NotEq: "=="}
         if len(node.ops) == 1 and type(node.ops[0]) in other:
             parts = self.text(node.left), other[type(node.ops[0])], self.text(node.comparators[0])
             yield self.replaced("the other comparison", node, " ".join(parts))
 
-    def in_If(self, node: ast.If) -> Iterator[Mutant]:
-        if isinstance(node.test, ast.Name | ast.BoolOp):
+    def in_if(self, node: ast.If) -> Iterator[Mutant]:
+        if isinstance(node.test, ast.Name | ast.BoolOp | ast.Subscript):
             yield self.replaced("the other branch", node.test, f"not ({self.text(node.test)})")
 
-    in_IfExp = in_If
+    in_ifexp = in_if
 
-    def in_Assign(self, node: ast.Assign) -> Iterator[Mutant]:
+    def in_expr(self, node: ast.Expr) -> Iterator[Mutant]:
+        yield self.replaced("dropped update", node, "pass")
+
+    def in_assign(self, node: ast.Assign) -> Iterator[Mutant]:
         target = self.text(node.targets[0])
         value = self.text(node.value)
         if target in self.given:

@@ -2,6 +2,6 @@
 
 from optim.formula.execution import execution
 from optim.formula.functions import absolute, maximum, minimum, sign, sqrt, where
-from optim.formula.source import Formula, formula
+from optim.formula.source import Formula, Scalar, formula
 
-__all__ = ["Formula", "absolute", "execution", "formula", "maximum", "minimum", "sign", "sqrt", "where"]
+__all__ = ["Formula", "Scalar", "absolute", "execution", "formula", "maximum", "minimum", "sign", "sqrt", "where"]

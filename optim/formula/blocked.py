@@ -46,7 +46,7 @@ def source(plan: Plan) -> tuple[str, int, int]:
     lines += [f"    {c} = _constants[{i}:{i + 1}].reshape(())" for i, c in enumerate(plan.expressions)]
     lines += [f"    _size = {plan.arrays[0]}.size", f"    for _start in range(0, _size, {BLOCK}):"]
     lines += [f"        _stop = min(_start + {BLOCK}, _size)"]
-    lines += [f"        {a}_ = {a}[_start:_stop]" for a in plan.arrays]
+    lines += [f"        {a}_ = {a}" + ("" if a in plan.scalars else "[_start:_stop]") for a in plan.arrays]
     for kind, registers in scratch.items():
         lines += [f"        {kind}{i} = {kind}s[{i}, : _stop - _start]" for i in range(registers.count)]
     lines += [f"        {line}" for line in body]

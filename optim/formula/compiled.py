@@ -27,9 +27,10 @@ def source(plan: Plan) -> str:
     values = {a: f"{a}_" for a in plan.arrays}
     lines = [f"def {plan.name}({', '.join(plan.arrays)}, _constants):"]
     lines += [f"    {c} = real(_constants[{i}])" for i, c in enumerate(plan.expressions)]
+    lines += [f"    {a}_ = {a}[0]" for a in plan.scalars]
     lines += [f"    for _i in range({plan.arrays[0]}.size):"]
     read = {a for step in plan.steps for a in step.arguments} | set(plan.outputs.values())
-    lines += [f"        {a}_ = {a}[_i]" for a in plan.arrays if a in read]
+    lines += [f"        {a}_ = {a}[_i]" for a in plan.arrays if a in read and a not in plan.scalars]
     for step in plan.steps:
         arguments = [values.get(a, a) for a in step.arguments]
         lines.append(f"        {step.out} = {VOCABULARY[step.word].python.format(*arguments)}")

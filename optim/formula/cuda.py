@@ -36,6 +36,11 @@ def source(plan: Plan, dtype: Any) -> str:
     """The text of the kernel."""
     sizes = layout(plan)
     tensors = sizes["sizes"].shape[0]
+    offsets = ("" if a in plan.scalars else " + _start" for a in plan.arrays)
+    pointers = [
+        f"T *const {a} = _group.arrays[{i}][_tensor]{offset};"
+        for i, (a, offset) in enumerate(zip(plan.arrays, offsets, strict=True))
+    ]
     return f"""{_head(dtype)}
 struct Group {{
     T *arrays[{len(plan.arrays)}][{tensors}];
@@ -53,7 +58,7 @@ extern "C" __global__ void __launch_bounds__({THREADS}) {plan.name}(const Group 
         const long long _start = (long long)(_chunk - _group.firsts[_tensor]) * {CHUNK};
         const long long _rest = _group.sizes[_tensor] - _start;
         const int _count = _rest < {CHUNK} ? (int)_rest : {CHUNK};
-{_lines([f"T *const {a} = _group.arrays[{i}][_tensor] + _start;" for i, a in enumerate(plan.arrays)], 8)}
+{_lines(pointers, 8)}
         for (int _i = threadIdx.x; _i < _count; _i += {THREADS}) {{
 {_lines(_body(plan), 12)}
         }}
@@ -92,7 +97,7 @@ def _body(plan: Plan) -> list[str]:
     """What happens to one element: load, compute, store."""
     read = {a for step in plan.steps for a in step.arguments} | set(plan.outputs.values())
     values = {a: f"{a}_" for a in plan.arrays}
-    lines = [f"const T {a}_ = {a}[_i];" for a in plan.arrays if a in read]
+    lines = [f"const T {a}_ = {a}[{0 if a in plan.scalars else '_i'}];" for a in plan.arrays if a in read]
     for step in plan.steps:
         word = VOCABULARY[step.word]
         expression = word.c.format(*(values.get(a, a) for a in step.arguments))

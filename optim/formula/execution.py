@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from optim.formula import blocked, compiled
+from minigrad.backend import device_of
+from optim.formula import blocked, compiled, cuda
 from optim.formula.plan import Plan
 from optim.formula.source import Formula
 
-EXECUTIONS = ("eager", "blocked", "numba")
+EXECUTIONS = ("eager", "blocked", "numba", "cuda")
 _chosen: ContextVar[str | None] = ContextVar("execution", default=None)
 _numba = compiled.available()
 
@@ -25,6 +26,7 @@ def execution(name: str) -> Iterator[None]:
     "eager": the formula as it is written, on arrays: slow, for reading along in a debugger.
     "blocked": generated NumPy calls on blocks, without temporaries.
     "numba": a generated loop, compiled, for float32 and float64; needs Numba. Other types run blocked.
+    "cuda": a generated kernel, one launch for all tensors of a group, for CuPy arrays of these types.
 
     All give the same bits. Without it, the fastest that is possible runs. Raises ValueError for another name,
     RuntimeError where Numba is not installed.
@@ -54,17 +56,21 @@ Prepare = Callable[[tuple[Any, ...], tuple[float, ...]], Any]
 def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
     """The plan ready to run on arrays of the type of `like`, made once for each execution and type."""
     on_host = isinstance(like, np.ndarray)
-    name = _chosen.get() or ("numba" if _numba and on_host else "blocked")
-    if name == "numba" and not on_host:
-        raise RuntimeError(f'execution "numba" takes NumPy arrays, not {type(like).__module__}.{type(like).__name__}')
-    if name == "numba" and not (like.dtype.char in "fd" and like.dtype.isnative):
+    on_device = device_of(like).startswith("cuda")
+    name = _chosen.get() or ("cuda" if on_device else "numba" if _numba and on_host else "blocked")
+    if (name == "numba" and not on_host) or (name == "cuda" and not on_device):
+        taken = "NumPy" if name == "numba" else "CuPy"
+        raise RuntimeError(
+            f'execution "{name}" takes {taken} arrays, not {type(like).__module__}.{type(like).__name__}'
+        )
+    if name in ("numba", "cuda") and not (like.dtype.char in "fd" and like.dtype.isnative):
         name = "blocked"
     made = plan.kernels.get((name, like.dtype))
     if made is None:
         if name == "eager":
             made = _eager(formula, plan), lambda values, _: dict(zip(formula.hyperparameters, values, strict=True))
         else:
-            compile_plan = compiled.compile_plan if name == "numba" else blocked.compile_plan
+            compile_plan = {"numba": compiled.compile_plan, "blocked": blocked.compile_plan, "cuda": cuda.Kernel}[name]
             made = compile_plan(plan, like.dtype), lambda _, constants: np.array(constants, np.float64)
         plan.kernels[name, like.dtype] = made
     return made

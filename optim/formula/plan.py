@@ -12,6 +12,7 @@ class Plan:
     """The steps of a formula, without those that nothing needs.
 
     arrays: p, g, and the state that is read or changed; the rest (a buffer that the settings don't use) need not exist.
+    scalars: those among them that have one element.
     outputs: changed array -> the value it gets, a step, another array or a constant.
     numbers: a hyperparameter that the formula returns, changed -> its expression.
     notes: the formula's assignments in order: name, and value or expression of hyperparameters.
@@ -23,6 +24,7 @@ class Plan:
         self,
         name: str,
         arrays: tuple[str, ...],
+        scalars: tuple[str, ...],
         hyperparameters: tuple[str, ...],
         trace: Trace,
         results: dict[str, str],
@@ -37,6 +39,7 @@ class Plan:
         self.steps = _needed(trace.steps, set(self.outputs.values()))
         read = {a for step in self.steps for a in step.arguments} | set(self.outputs.values())
         self.arrays = tuple(a for i, a in enumerate(arrays) if i < 2 or a in read or a in self.outputs)
+        self.scalars = tuple(a for a in scalars if a in self.arrays)
         self.names, self.notes = trace.names, trace.notes
         self.expressions = {constant: text for text, constant in trace.constants.items()}
         returned = "".join(f"{value}, " for value in [*trace.constants.values(), *numbers.values()])

@@ -5,10 +5,11 @@
         p = p - lr * g
         return p
 
-Positional parameters are arrays: p, g, then state. Keyword parameters are hyperparameters: numbers, or True, False
-and None, which are settings of the algorithm. It returns, by name, the arrays it changes, and numbers that it changes
-for the next step. A branch may depend on
-hyperparameters; one that depends on elements is `where`. Every assignment names a step; `+=` would hide one.
+Positional parameters are arrays: p, g, then state. One annotated `Scalar` has a single element, in the memory of the
+same device: what a reduction between two formulas left there. Keyword parameters are hyperparameters: numbers, or True,
+False and None, which are settings of the algorithm. It returns, by name, the arrays it changes, and numbers that it
+changes for the next step. A branch may depend on hyperparameters; one that depends on elements is `where`. Every
+assignment names a step; `+=` would hide one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ from optim.formula.plan import Plan
 from optim.formula.trace import Host, Symbol, Trace, text_of
 
 
+class Scalar:
+    """Marks a formula's array that has one element."""
+
+
 class Formula:
     """A formula: call it to run it as it is written; `plan` gives what the generated executions run."""
 
@@ -33,6 +38,7 @@ class Formula:
         self.name = function.__name__
         parameters = inspect.signature(function).parameters.values()
         self.arrays = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+        self.scalars = tuple(p.name for p in parameters if p.annotation in ("Scalar", Scalar))
         self.hyperparameters = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self.counted, self.sees_first = "t" in self.hyperparameters, "first" in self.hyperparameters
         self.returns, self._traced = _named(function)
@@ -91,7 +97,7 @@ class Formula:
                 raise TypeError(f"formula {self.name}: {name} would become a condition, not numbers")
             else:
                 results[name] = value.name if isinstance(value, Symbol) else trace.constant(value)
-        return Plan(self.name, self.arrays, self.hyperparameters, trace, results, numbers)
+        return Plan(self.name, self.arrays, self.scalars, self.hyperparameters, trace, results, numbers)
 
 
 def formula(function: Callable[..., Any]) -> Formula:
@@ -101,7 +107,10 @@ def formula(function: Callable[..., Any]) -> Formula:
 
 def _named(function: Callable[..., Any]) -> tuple[tuple[str, ...], Callable[..., Any]]:
     """The names that a formula returns, and the formula with a note of the name after every assignment."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except OSError:
+        raise TypeError(f"formula {function.__name__}: its source text is not to be had; write it in a file") from None
     definition = tree.body[0]
     if not isinstance(definition, ast.FunctionDef):
         raise TypeError(f"formula: {function.__name__} is not a plain function")

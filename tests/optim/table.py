@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
@@ -14,6 +15,22 @@ from .rows import VECTORS_AND_MATRICES, betas, decades, flags, fraction, or_zero
 Strategy = st.SearchStrategy[Any]
 
 
+def unchanged(settings: dict[str, Any]) -> dict[str, Any]:
+    return settings
+
+
+def nesterov_with_momentum(settings: dict[str, Any]) -> dict[str, Any]:
+    """SGD refuses nesterov without momentum, and with dampening."""
+    if not settings.get("nesterov"):
+        return settings
+    return settings | {"momentum": settings.get("momentum") or 0.9, "dampening": 0.0}
+
+
+def centered_with_a_mean(settings: dict[str, Any]) -> dict[str, Any]:
+    """With α = 0, v - ḡ² is 0 but for rounding, and g/√(v - ḡ²) anything."""
+    return settings | {"alpha": settings.get("alpha") or 0.9} if settings.get("centered") else settings
+
+
 class Row(NamedTuple):
     """An algorithm.
 
@@ -22,7 +39,8 @@ class Row(NamedTuple):
     torch: whether torch.optim has it, with the same settings and state.
     gradients: "dense", or "rows" where the class takes nothing but row-sparse ones.
     closure: whether a step asks for the gradient by itself.
-    shared: what the parameters of a group share, so that the reference takes one parameter a group.
+    shared: whether the parameters of a group share something, so that the reference is of one parameter a group.
+    adjust: makes settings that make no sense together into some that do.
     """
 
     settings: dict[str, Strategy]
@@ -31,6 +49,7 @@ class Row(NamedTuple):
     gradients: str = "dense"
     closure: bool = False
     shared: bool = False
+    adjust: Callable[[dict[str, Any]], dict[str, Any]] = unchanged
 
 
 LR = {"lr": or_zero(decades(-4, 0))}
@@ -44,6 +63,7 @@ ROWS: dict[str, Row] = {
     "SGD": Row(
         LR | {"momentum": or_zero(fraction()), "dampening": or_zero(fraction())} | DECAY | MAXIMIZE | flags("nesterov"),
         torch=True,
+        adjust=nesterov_with_momentum,
     ),
     "Nesterov": Row(LR | {"momentum": or_zero(fraction())} | DECAY | MAXIMIZE, closure=True),
     "Adam": Row(ADAM | flags("amsgrad", "decoupled_weight_decay"), torch=True),
@@ -64,6 +84,7 @@ ROWS: dict[str, Row] = {
     "RMSprop": Row(
         LR | EPS | DECAY | MAXIMIZE | {"alpha": fraction(), "momentum": or_zero(fraction())} | flags("centered"),
         torch=True,
+        adjust=centered_with_a_mean,
     ),
     "Rprop": Row(
         LR
@@ -90,7 +111,7 @@ ROWS: dict[str, Row] = {
         LR
         | DECAY
         | MAXIMIZE
-        | {"beta2_decay": st.floats(-1.0, 0.0), "d": decades(-1, 1)}
+        | {"beta2_decay": st.floats(-1.0, 0.0), "d": decades(0, 1)}
         | {"eps": st.tuples(st.none() | decades(-30, 0), decades(-4, 0))},
         torch=True,
     ),
@@ -151,12 +172,4 @@ TESTED = tuple(name for name in ROWS if name in PUBLIC)
 
 def drawn_settings(name: str) -> Strategy:
     """A setting is drawn or left at its default."""
-    settings = st.fixed_dictionaries({}, optional=ROWS[name].settings)
-    return settings.map(nesterov_needs_momentum) if name == "SGD" else settings
-
-
-def nesterov_needs_momentum(settings: dict[str, Any]) -> dict[str, Any]:
-    """SGD refuses nesterov without momentum, and with dampening."""
-    if not settings.get("nesterov"):
-        return settings
-    return settings | {"momentum": settings.get("momentum") or 0.9, "dampening": 0.0}
+    return st.fixed_dictionaries({}, optional=ROWS[name].settings).map(ROWS[name].adjust)

@@ -1,0 +1,95 @@
+"""LAMB: Adam with a learning rate for every layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from optim.elementwise import Binding, ElementwiseOptimizer
+from optim.formula import Scalar, formula, sqrt
+from optim.formula.execution import executor
+from optim.hyperparameters import BETAS, NONNEGATIVE, flag
+from optim.lars import norm, ratio
+
+
+@formula
+def lamb_direction(p, g, m, v, u, *, beta1, beta2, eps, weight_decay, maximize, t):
+    if maximize:
+        g = -g
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    m_hat = 1 / (1 - beta1**t) * m
+    v_hat = 1 / (1 - beta2**t) * v
+    u = m_hat / (sqrt(v_hat) + eps)
+    if weight_decay:
+        u = u + weight_decay * p
+    return m, v, u
+
+
+@formula
+def lamb(p, u, trust_ratio: Scalar, *, lr):
+    p = p - lr * trust_ratio * u
+    return p
+
+
+class LAMB(ElementwiseOptimizer):
+    """LAMB: p ← p - lr·(‖p‖/‖u‖)·u, where u = m̂/(√v̂ + ε) + λp is AdamW's direction, for each parameter as a whole.
+
+    The ratio is 1 where either norm is 0.
+
+    Settings:
+        lr: step size, ≥ 0. Default 1e-3.
+        betas: (β1, β2), each in [0, 1). Default (0.9, 0.999).
+        eps: ε ≥ 0. Default 1e-6.
+        weight_decay: λ ≥ 0. Default 0.
+        maximize: climb instead of descend. Default False.
+
+    State, of each parameter; arrays of its shape:
+        step: number of updates.
+        exp_avg, exp_avg_sq: m and v.
+
+    Raises ValueError for settings out of range.
+
+    Source: You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes" (2020), Algorithm 2
+    with φ(z) = z. Not in torch.
+
+    >>> import minigrad as mg, optim
+    >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)
+    >>> optimizer = optim.LAMB([p], lr=0.1)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (p * p).sum().backward()
+    ...     optimizer.step()
+    >>> p.numpy().round(6).tolist()
+    [0.699055, -1.698316]
+    """
+
+    formula = lamb_direction
+    state_keys = {"m": "exp_avg", "v": "exp_avg_sq"}
+    scratch = ("u",)
+    reduces = True
+    ranges = {"lr": NONNEGATIVE, "betas": BETAS, "eps": NONNEGATIVE, "weight_decay": NONNEGATIVE, "maximize": flag}
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+        )
+
+    def update(self, binding: Binding, g: Any, constants: Any, group: dict[str, Any]) -> None:
+        """The direction, the ratio of norms, then the step."""
+        binding.run(binding.flat, g, *binding.flats, constants)
+        u = binding.flats[-1]
+        p_norm, u_norm = norm(binding.flat), norm(u)
+        trust_ratio = ratio(p_norm, u_norm, (p_norm != 0) & (u_norm != 0)).astype(u.dtype).reshape(1)
+        values = (float(group["lr"]),)
+        plan, numbers = lamb.plan(values)
+        run, prepare = executor(lamb, plan, binding.flat)
+        run(binding.flat, u, trust_ratio, prepare(values, numbers))

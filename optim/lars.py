@@ -1,0 +1,111 @@
+"""LARS: a learning rate for every layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from optim.elementwise import Binding, ElementwiseOptimizer
+from optim.formula import Scalar, formula
+from optim.hyperparameters import NONNEGATIVE, flag
+
+
+@formula
+def lars(p, g, b, ratio: Scalar, *, lr, momentum, weight_decay, trust_coefficient, eps, maximize):
+    if maximize:
+        g = -g
+    if weight_decay:
+        g = g + weight_decay * p
+    b = momentum * b + lr * ratio * g
+    p = p - b
+    return p, b
+
+
+class LARS(ElementwiseOptimizer):
+    """LARS: b ← μ·b + lr·κ·(g + λp), p ← p - b, with κ = η·‖p‖/(‖g‖ + λ‖p‖ + ε) for each parameter as a whole.
+
+    Every layer's step is in proportion to its weights, so large batches can take large lr. κ is 1 where ‖p‖ or ‖g‖ is
+    0, so that a parameter can leave 0.
+
+    Settings:
+        lr: step size, ≥ 0. Default 1e-3.
+        momentum: μ ≥ 0. Default 0.9.
+        weight_decay: λ ≥ 0. Default 0.
+        trust_coefficient: η ≥ 0. Default 1e-3.
+        eps: ε ≥ 0. Default 0, the paper's.
+        maximize: climb instead of descend. Default False.
+
+    State, of each parameter, of its shape:
+        momentum_buffer: b, which lr is part of.
+
+    Raises ValueError for settings out of range.
+
+    Source: You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks" (2017), equation 6 and Algorithm
+    1. Not in torch.
+
+    >>> import minigrad as mg, optim
+    >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)
+    >>> optimizer = optim.LARS([p], lr=100.0)
+    >>> for _ in range(2):
+    ...     optimizer.zero_grad()
+    ...     (p * p).sum().backward()
+    ...     optimizer.step()
+    >>> p.numpy().round(6).tolist()
+    [0.72, -1.44]
+    """
+
+    formula = lars
+    state_keys = {"b": "momentum_buffer"}
+    scratch = ("ratio",)
+    reduces = True
+    ranges = {
+        "lr": NONNEGATIVE,
+        "momentum": NONNEGATIVE,
+        "weight_decay": NONNEGATIVE,
+        "trust_coefficient": NONNEGATIVE,
+        "eps": NONNEGATIVE,
+        "maximize": flag,
+    }
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        trust_coefficient: float = 1e-3,
+        eps: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "weight_decay": weight_decay,
+                "trust_coefficient": trust_coefficient,
+                "eps": eps,
+                "maximize": maximize,
+            },
+        )
+
+    def update(self, binding: Binding, g: Any, constants: Any, group: dict[str, Any]) -> None:
+        """κ, then the formula."""
+        p_norm, g_norm = norm(binding.flat), norm(g)
+        size = g_norm + float(group["weight_decay"]) * p_norm + float(group["eps"])
+        scaled = float(group["trust_coefficient"]) * p_norm
+        binding.flats[-1][...] = ratio(scaled, size, (p_norm != 0) & (g_norm != 0))
+        binding.run(binding.flat, g, *binding.flats, constants)
+
+
+def norm(x: Any) -> Any:
+    """Euclidean norm of a vector, in its type and on its device, without a temporary."""
+    return np.sqrt(x.dot(x))
+
+
+def ratio(a: Any, b: Any, defined: Any) -> Any:
+    """a / b, or 1 where the quotient is not defined; on the arrays' device, without waiting for it."""
+    with np.errstate(all="ignore"):
+        return np.where(defined, a / b, 1.0)

@@ -10,6 +10,7 @@ from minigrad.tape import enable_grad, no_grad, set_grad_enabled
 from minigrad.tensor import Tensor, tensor
 
 __all__ = [
-    *ops.__all__, "RowSparse", "Tensor", "default_generator", "enable_grad", "get_default_dtype", "grad", "gradcheck", "hessian",
-    "hvp", "jacobian", "jvp", "manual_seed", "no_grad", "set_default_dtype", "set_grad_enabled", "tensor", "vjp",
+    *ops.__all__, "RowSparse", "Tensor", "default_generator", "enable_grad", "get_default_dtype", "grad", "gradcheck",
+    "hessian", "hvp", "jacobian", "jvp", "manual_seed", "no_grad", "set_default_dtype", "set_grad_enabled", "tensor",
+    "vjp",
 ]  # fmt: skip

@@ -185,6 +185,15 @@ def _touched_rows(g: Any, weight_shape: Any, indices: Array, padding_idx: int | 
 
 
 @differentiable(_touched_rows)
+def sparse_embedding(weight: Any, indices: Array, padding_idx: int | None = None) -> Any:
+    """weight[indices], and a RowSparse as the weight's gradient."""
+    return layers.embedding.operation.forward(weight, indices, padding_idx)  # type: ignore[attr-defined]
+
+
 def embedding(weight: Any, indices: Array, padding_idx: int | None = None) -> Any:
-    """weight[indices]: rows of a matrix, whose gradient is a RowSparse. The row `padding_idx` gets none."""
-    return layers.embedding.operation.forward(weight, indices, padding_idx)
+    """weight[indices]: rows of a matrix, whose gradient is a RowSparse. The row `padding_idx` gets none.
+
+    A weight that was computed gets an array: what it was computed from takes no rows.
+    """
+    computed = isinstance(weight, Variable) and weight.node is not None
+    return (layers.embedding if computed else sparse_embedding)(weight, indices, padding_idx)

@@ -22,7 +22,9 @@ class Embedding(Module):
 
     num_embeddings, embedding_dim: positive integers.
     padding_idx: a row that starts as 0 and gets no gradient; negative ones count from the end.
-    sparse: the gradient is a RowSparse, of the rows that were used; it cannot be differentiated again.
+    sparse: the weight's gradient is a `minigrad.RowSparse`, of the rows that were looked up: nothing of the weight's
+        size is allocated. SparseAdam, SGD and Adagrad take it. It becomes an array where the weight is used in other
+        ways too, and can't be differentiated again. Default False.
     dtype, device: of the weight; the default dtype and the CPU.
 
     Raises ValueError for sizes that are not positive and a padding_idx out of range. On the CPU, a call raises
@@ -47,7 +49,7 @@ class Embedding(Module):
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(f"Embedding: padding_idx must be one of {num_embeddings} rows, got {padding_idx}")
         self.num_embeddings, self.embedding_dim = int(num_embeddings), int(embedding_dim)
-        self.sparse = sparse
+        self.sparse = bool(sparse)
         self.padding_idx = None if padding_idx is None else int(padding_idx) % self.num_embeddings
         self.weight = Parameter(filled(0.0, (self.num_embeddings, self.embedding_dim), dtype, device))
         self.reset_parameters()

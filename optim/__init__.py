@@ -19,6 +19,7 @@ from optim.muon import Muon
 from optim.nadam import NAdam
 from optim.nesterov import Nesterov
 from optim.optimizer import Optimizer
+from optim.prodigy import Prodigy
 from optim.radam import RAdam
 from optim.rmsprop import RMSprop
 from optim.rprop import Rprop
@@ -47,6 +48,7 @@ __all__ = [
     "NAdam",
     "Nesterov",
     "Optimizer",
+    "Prodigy",
     "RAdam",
     "RMSprop",
     "Rprop",

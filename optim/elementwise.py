@@ -185,6 +185,8 @@ class ElementwiseOptimizer(Optimizer):
         raises; ValueError for a gradient that does not fit its parameter. When it raises, nothing has changed.
         """
         loss = None if closure is None else self._evaluate(closure)
+        if self.skip_nonfinite and self._skips():
+            return loss
         lists = [group["params"] for group in self.param_groups]
         for params in _rounds(lists) if self.repeats else (lists,):
             work: list[tuple[Any, ...]] = []
@@ -432,4 +434,6 @@ def _count(step: Any) -> int:
 def _setting(name: str) -> str:
     """The text that reads a hyperparameter from a group: `beta2` is the second of its `betas`."""
     member = re.fullmatch(r"(beta|eta|step_size)(\d)", name)
-    return f"group['{member[1]}s'][{int(member[2]) - 1}], " if member else f"group[{name!r}], "
+    if member is None:
+        return f"group[{name!r}], "
+    return f"group[{name!r}] if {name!r} in group else group['{member[1]}s'][{int(member[2]) - 1}], "

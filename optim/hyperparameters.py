@@ -48,6 +48,11 @@ def tuple_of(*checks: Check) -> Check:
     return check
 
 
+def optional(check: Check) -> Check:
+    """The check, for a setting that may also be None."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
 def flag(name: str, value: Any) -> bool:
     """A check that a setting is True or False."""
     if not isinstance(value, bool | int) or value not in (0, 1):

@@ -26,6 +26,9 @@ class Optimizer:
     defaults: the settings of a group that does not give its own.
 
     repeats: whether a parameter stands twice in a group; it is then updated twice a step.
+    skip_nonfinite: set it to True to have a step that finds a NaN or an infinity in any gradient change nothing; such
+        steps are counted in `skipped`. On a GPU each step then waits for the answer. Default False: as in torch, they
+        go into the parameters.
     steps_taken: how often `step` has run, for schedulers to tell the order of calls from.
     param_groups: a list of dictionaries: "params" and the group's settings, which may be changed between steps.
     state: parameter -> dictionary of what the algorithm remembers of it.
@@ -41,6 +44,8 @@ class Optimizer:
         self._pre_hooks: dict[int, Hook] = {}
         self._post_hooks: dict[int, Hook] = {}
         self.steps_taken = 0
+        self.skip_nonfinite = False
+        self.skipped = 0
         self.repeats = False
         self._stepping = False
         if isinstance(params, Tensor):
@@ -136,6 +141,14 @@ class Optimizer:
             raise TypeError(f"step: closure must be a function, got a {type(closure).__name__}")
         with enable_grad():
             return closure()
+
+    def _skips(self) -> bool:
+        """Whether this step is to be skipped for a gradient that is not finite; it is counted then."""
+        gradients = (p.grad for group in self.param_groups for p in group["params"] if p.grad is not None)
+        if not self.skip_nonfinite or all(bool(np.isfinite(g.data).all()) for g in gradients):
+            return False
+        self.skipped += 1
+        return True
 
     def _run_pre_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         for hook in tuple(self._pre_hooks.values()):
@@ -261,6 +274,8 @@ class Optimizer:
             "state": self.state,
             "param_groups": self.param_groups,
             "steps_taken": self.steps_taken,
+            "skip_nonfinite": self.skip_nonfinite,
+            "skipped": self.skipped,
             "repeats": self.repeats,
         }
 

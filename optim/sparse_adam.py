@@ -14,9 +14,9 @@ from optim.hyperparameters import BETAS, POSITIVE, flag
 def sparse_adam(p, g, m, v, *, lr, beta1, beta2, eps, maximize, t):
     if maximize:
         g = -g
-    m = m + (1 - beta1) * (g - m)
-    v = v + (1 - beta2) * (g * g - v)
-    p = p - lr * sqrt(1 - beta2**t) / (1 - beta1**t) * (m / (sqrt(v) + eps))
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    p = p - lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps)
     return p, m, v
 
 
@@ -51,7 +51,7 @@ class SparseAdam(ElementwiseOptimizer):
     ...     p.grad = mg.RowSparse([2, 0], 2 * p.numpy()[[2, 0]], p.shape)
     ...     optimizer.step()
     >>> p.numpy().round(6).tolist()
-    [[0.800412], [-2.0], [2.800109]]
+    [[0.800412], [-2.0], [2.800103]]
     """
 
     formula = sparse_adam

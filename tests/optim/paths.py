@@ -63,11 +63,11 @@ class Walk(NamedTuple):
 
 
 @st.composite
-def walks(draw: Any, name: str, most_steps: int = 200) -> Walk:
+def walks(draw: Any, name: str, most_steps: int = 200, **fixed: Any) -> Walk:
     """Hypothesis draws what matters by itself; numbers come from a random stream with a drawn seed."""
     row = ROWS[name]
     groups = [
-        (draw(drawn_settings(name)), draw(st.integers(1, 1 if row.shared else 2)))
+        (draw(drawn_settings(name)) | fixed, draw(st.integers(1, 1 if row.shared else 2)))
         for _ in range(draw(st.integers(1, 2)))
     ]
     stream = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))

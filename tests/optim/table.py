@@ -40,6 +40,7 @@ class Row(NamedTuple):
     gradients: "dense", or "rows" where the class takes nothing but row-sparse ones.
     closure: whether a step asks for the gradient by itself.
     shared: whether the parameters of a group share something, so that the reference is of one parameter a group.
+    in_float32: settings whose default depends on the type, so that the reference has another one.
     adjust: makes settings that make no sense together into some that do.
     """
 
@@ -49,6 +50,7 @@ class Row(NamedTuple):
     gradients: str = "dense"
     closure: bool = False
     shared: bool = False
+    in_float32: dict[str, Any] = {}
     adjust: Callable[[dict[str, Any]], dict[str, Any]] = unchanged
 
 
@@ -101,8 +103,9 @@ ROWS: dict[str, Row] = {
         | {"t0": st.sampled_from([0.0, 1.0, 4.5, 1e6]) | st.floats(0.0, 100.0)},
         torch=True,
     ),
-    "SparseAdam": Row(
-        {"lr": decades(-4, 0), "betas": betas(2), "eps": decades(-16, 0)} | MAXIMIZE,
+    "SparseAdam": Row(  # as in torch, v + (1 - β)·(g² - v): small βs cancel what v keeps
+        {"lr": decades(-4, 0), "betas": st.tuples(st.floats(0.5, 0.999), st.floats(0.5, 0.999)), "eps": decades(-16, 0)}
+        | MAXIMIZE,
         shapes=MATRICES,
         torch=True,
         gradients="rows",
@@ -114,6 +117,7 @@ ROWS: dict[str, Row] = {
         | {"beta2_decay": st.floats(-1.0, 0.0), "d": decades(0, 1)}
         | {"eps": st.tuples(st.none() | decades(-30, 0), decades(-4, 0))},
         torch=True,
+        in_float32={"eps": (2.0**-23, 1e-3)},
     ),
     "Muon": Row(
         LR

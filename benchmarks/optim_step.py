@@ -42,6 +42,7 @@ ALGORITHMS = [
     Algorithm("SGD", "SGD", {"momentum": 0.9, "nesterov": True}),
     Algorithm("Adam", "Adam"),
     Algorithm("Adam", "Adam", {"amsgrad": True}),
+    Algorithm("AdamEpsilonHat", None),
     Algorithm("AdamW", "AdamW"),
     Algorithm("Adamax", "Adamax"),
     Algorithm("NAdam", "NAdam"),

@@ -115,6 +115,10 @@ class RowSparse:
         memo[id(self)] = copied = self.copy()
         return copied
 
+    def zeros(self) -> RowSparse:
+        """One of this shape and type without rows."""
+        return RowSparse(self.rows[:0], self.values[:0], self.shape)
+
     def detach(self) -> RowSparse:
         """Itself: it is never on the tape."""
         return self

@@ -108,10 +108,12 @@ class ArraywiseOptimizer(Optimizer):
             this returns.
 
         Raises ValueError for settings that were changed to something out of range and for a gradient or a state that
-        does not fit its parameter, RuntimeError for complex parameters. When it raises, nothing has changed.
+        does not fit its parameter, RuntimeError for complex parameters and row-sparse gradients. When it raises,
+        nothing has changed.
         """
         loss = self._evaluate(closure)
-        uninterrupted(self._run, self._gather())
+        if not self._skips():
+            uninterrupted(self._run, self._gather())
         return loss
 
     def _gather(self) -> list[tuple[Any, ...]]:

@@ -12,12 +12,12 @@ from optim.hyperparameters import NONNEGATIVE, flag
 
 
 @formula
-def lars(p, g, b, ratio: Scalar, *, lr, momentum, weight_decay, trust_coefficient, eps, maximize):
+def lars(p, g, b, kappa: Scalar, *, lr, momentum, weight_decay, trust_coefficient, eps, maximize):
     if maximize:
         g = -g
     if weight_decay:
         g = g + weight_decay * p
-    b = momentum * b + lr * ratio * g
+    b = momentum * b + lr * kappa * g
     p = p - b
     return p, b
 
@@ -57,7 +57,7 @@ class LARS(ElementwiseOptimizer):
 
     formula = lars
     state_keys = {"b": "momentum_buffer"}
-    scratch = ("ratio",)
+    scratch = ("kappa",)
     reduces = True
     ranges = {
         "lr": NONNEGATIVE,

@@ -56,7 +56,7 @@ class Muon(ArraywiseOptimizer):
     Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); Liu et al., "Muon is
     Scalable for LLM Training" (2025), equation 4 for "match_rms_adamw". As in torch, B is a running mean, where the
     source has μ·B + G: O is the same up to rounding. Unlike torch, which takes the Newton-Schulz steps in bfloat16, the
-    steps are in the parameter's own type: the two differ by about a hundredth of a step's length.
+    steps are in the parameter's own type: the two differ by a few hundredths of a step's length.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([[1.0, -2.0], [3.0, 0.5]], dtype="float64", requires_grad=True)

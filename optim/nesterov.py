@@ -101,6 +101,7 @@ class Nesterov(ElementwiseOptimizer):
         try:
             uninterrupted(_ahead, moves)
             loss = self._evaluate(closure)
+            _keep_gradients(moves)
             uninterrupted(_back, moves)
         except BaseException:
             uninterrupted(_back, moves)
@@ -109,7 +110,7 @@ class Nesterov(ElementwiseOptimizer):
         return loss
 
     def _moves(self) -> list[tuple[Any, ...]]:
-        """For each parameter that has a velocity: its array, a copy of it, the velocity and the momentum."""
+        """For each parameter that has a velocity: it, its array, a copy of that, the velocity and the momentum."""
         moves = []
         for group in self.param_groups:
             settings = dict(group)
@@ -132,19 +133,26 @@ class Nesterov(ElementwiseOptimizer):
                 if point is None or point.shape != data.shape or point.dtype != data.dtype:
                     point = self._points[p] = np.empty_like(data)
                 point[...] = data
-                moves.append((data, point, v, settings["momentum"]))
+                moves.append((p, data, point, v, settings["momentum"]))
         return moves
 
 
 def _ahead(moves: list[tuple[Any, ...]]) -> None:
     with np.errstate(all="ignore"):
-        for data, point, v, momentum in moves:
+        for _, data, point, v, momentum in moves:
             np.multiply(v, momentum, out=data)
             np.add(point, data, out=data)
             Write.of(data).now()
 
 
+def _keep_gradients(moves: list[tuple[Any, ...]]) -> None:
+    """Copy the gradients that are the parameters' own arrays, as p is of p²/2: they would go back with them."""
+    for p, data, *_ in moves:
+        if isinstance(p.grad, Tensor) and p.grad.data is data:
+            p.grad = data.copy()
+
+
 def _back(moves: list[tuple[Any, ...]]) -> None:
-    for data, point, _, _ in moves:
+    for _, data, point, _, _ in moves:
         data[...] = point
         Write.of(data).now()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from minigrad import Tensor, backend, enable_grad
+from minigrad import RowSparse, Tensor, backend, enable_grad
 from minigrad.tape import RemovableHandle
 
 Closure = Callable[[], Any]
@@ -129,6 +129,8 @@ class Optimizer:
             for p in group["params"]:
                 if set_to_none or p.grad is None:
                     p.grad = None
+                elif isinstance(p.grad, RowSparse):
+                    p.grad = p.grad.zeros()
                 else:
                     p.grad = Tensor(np.zeros_like(p.grad.data))
 

@@ -20,25 +20,21 @@ def prodigy(
     if maximize:
         g = -g
     if use_bias_correction:
-        gamma = lr * sqrt(1 - beta2**t) / (1 - beta1**t)
-    else:
-        gamma = lr * 1
+        lr = lr * sqrt(1 - beta2**t) / (1 - beta1**t)
     if weight_decay and not decoupled_weight_decay:
         g = g + weight_decay * p
     travelled = g * (p0 - p)
     if weight_decay and decoupled_weight_decay:
-        p = p - gamma * d * weight_decay * p
+        p = p - lr * d * weight_decay * p
     if beta3 is None:
-        beta_s = sqrt(beta2)
-    else:
-        beta_s = beta3 * 1
+        beta3 = sqrt(beta2)
     if safeguard_warmup:
-        s = beta_s * s + (1 - beta_s) * (d * d) * g
+        s = beta3 * s + (1 - beta3) * (d * d) * g
     else:
-        s = beta_s * s + (1 - beta_s) * (gamma * d * d) * g
+        s = beta3 * s + (1 - beta3) * (lr * d * d) * g
     m = beta1 * m + (1 - beta1) * d * g
     v = beta2 * v + (1 - beta2) * d * d * g * g
-    p = p - gamma * d * m / (sqrt(v) + d * eps)
+    p = p - lr * d * m / (sqrt(v) + d * eps)
     return p, m, v, s, travelled
 
 

@@ -27,7 +27,7 @@ def schedule_free_adamw(
     if weight_sum:
         c = weight / weight_sum
     else:
-        c = 0 * weight
+        c = 0.0
     v = beta2 * v + (1 - beta2) * g * g
     z = z - gamma * g / (sqrt(v) + eps)
     if weight_decay:

@@ -20,7 +20,7 @@ def schedule_free_sgd(
     if t < warmup_steps:
         gamma = lr * (t / warmup_steps)
     else:
-        gamma = lr * 1.0
+        gamma = lr
     if gamma > lr_max:
         lr_max = gamma
     weight = t**r * lr_max**weight_lr_power
@@ -28,7 +28,7 @@ def schedule_free_sgd(
     if weight_sum:
         c = weight / weight_sum
     else:
-        c = 0 * weight
+        c = 0.0
     z = z - gamma * g
     x = (1 - c) * x + c * z
     p = (1 - momentum) * z + momentum * x

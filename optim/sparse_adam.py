@@ -14,9 +14,9 @@ from optim.hyperparameters import BETAS, POSITIVE, flag
 def sparse_adam(p, g, m, v, *, lr, beta1, beta2, eps, maximize, t):
     if maximize:
         g = -g
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g * g
-    p = p - lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps)
+    m = m + (1 - beta1) * (g - m)
+    v = v + (1 - beta2) * (g * g - v)
+    p = p - lr * sqrt(1 - beta2**t) / (1 - beta1**t) * (m / (sqrt(v) + eps))
     return p, m, v
 
 
@@ -42,7 +42,9 @@ class SparseAdam(ElementwiseOptimizer):
     is not row-sparse.
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), section 2, in the order of its last
-    remark (ε beside the uncorrected root), on rows. As in torch; the paper has no rows, there all moments decay.
+    remark (ε beside the uncorrected root), on rows. As in torch; the paper has no rows, there all moments decay. m
+    and v are written as torch computes them, m + (1 - β1)(g - m): where g is much smaller than m, and β1 near 0, this
+    loses digits that β1·m + (1 - β1)·g would keep.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([[1.0], [-2.0], [3.0]], dtype="float64", requires_grad=True)

@@ -52,6 +52,7 @@ class Mutant(NamedTuple):
 
 NEVER_COUPLED = "the decay of AdamW is always decoupled"
 NO_WEIGHT = "only where all weights so far are 0, and so is this one"
+OWN_INVERSE = "1 is its own inverse"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "AdamW": {"elif weight_decay:": NEVER_COUPLED, "g = g + weight_decay * p": NEVER_COUPLED},
     "ASGD": {
@@ -59,8 +60,17 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         'start: float = {"eta": group["lr"], "mu": 1.0}.get(name, 0.0) -> '
         'start: float = {"eta": group["lr"], "mu": 1.0}.get(name, 1.0)': "the first step replaces ax",
     },
+    "Nesterov": {"Write.of(data).now() -> pass": "what the tape is told, which is no part of the path"},
+    "LARS": {
+        "binding.flats[-1][...] = ratio(scaled, size, (p_norm != 0) & (g_norm != 0)) -> "
+        "binding.flats[1][...] = ratio(scaled, size, (p_norm != 0) & (g_norm != 0))": "the last of two",
+    },
+    "Prodigy": {
+        "gamma = lr * 1 -> gamma = lr / 1": OWN_INVERSE,
+        "beta_s = beta3 * 1 -> beta_s = beta3 / 1": OWN_INVERSE,
+    },
     "ScheduleFreeSGD": {
-        "gamma = lr * 1.0 -> gamma = lr / 1.0": "1 is its own inverse",
+        "gamma = lr * 1.0 -> gamma = lr / 1.0": OWN_INVERSE,
         "c = 0 * weight -> c = 1 * weight": NO_WEIGHT,
     },
     "ScheduleFreeAdamW": {"c = 0 * weight -> c = 1 * weight": NO_WEIGHT},

@@ -64,9 +64,8 @@ def embedding(weight, indices, padding_idx=None):
 
 def _log_odds(p):
     """log(1 - p) - log p, each limited as in the loss itself."""
-    inside = (p > 0) & (p < 1)
-    safe = where(inside, p, 0.5)
-    return where(inside, log1p(-safe) - log(safe), where(p > 0, -100.0, 100.0))
+    safe = where((p > 0) & (p < 1), p, 0.5)
+    return where(p >= 1, -100.0, where(p <= 0, 100.0, log1p(-safe) - log(safe)))
 
 
 @differentiable(

@@ -78,7 +78,7 @@ def walks(draw: Any, name: str, most_steps: int = 200, **fixed: Any) -> Walk:
     p0, grads = [], []
     for _ in range(sum(count for _, count in groups)):
         shape = draw(row.shapes)
-        p0.append(stream.standard_normal(shape))
+        p0.append(stream.standard_normal(shape) * draw(st.sampled_from([1.0, 1.0, 0.0])))
         size = (steps, *shape)
         signs = np.cumprod(np.where(stream.random(size) < flips, -1.0, 1.0), axis=0)
         values = signs * 10.0 ** stream.uniform(low, high, size) * (stream.random(size) >= zeros)
@@ -118,13 +118,13 @@ def numbers(value: Any) -> np.ndarray:
 def take_step(name: str, optimizer: Any, params: list[mg.Tensor], grads: list[Any]) -> None:
     """One step with these gradients, in the way the algorithm asks for them.
 
-    Where it asks for them at a point of its own, that of ½‖p‖² is added, which shows the point.
+    Where it asks for them at a point of its own, a third of the point is added, which shows it.
     """
 
     def put() -> float:
         for p, g in zip(params, grads, strict=True):
             moved = ROWS[name].closure and g is not None
-            p.grad = gradient(g + p.numpy() if moved else g, p.shape, p.dtype)
+            p.grad = gradient(g + p.numpy() / 3 if moved else g, p.shape, p.dtype)
         return 0.0
 
     if ROWS[name].closure:
@@ -167,8 +167,8 @@ def reference_walk(name: str, given: Walk, nudge: Callable[[Any], None] = lambda
             elif g is None:
                 reference.step(None)
             else:
-                at = reference.look_ahead if ROWS[name].closure else 0.0
-                reference.step((np.ravel(g) + at).tolist())
+                at = np.array(reference.look_ahead) if ROWS[name].closure else 0.0
+                reference.step((np.ravel(g) + at / 3).tolist())
             state = {key: numbers(value) for key, value in reference.state.items() if value is not None}
             values.append({"p": numbers(reference.p)} | (state if reference.t else {}))
         path.append(values)

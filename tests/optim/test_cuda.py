@@ -46,7 +46,7 @@ def c_library(folder, dtype, flags):
 
 def arrays_for(variant, dtype):
     rng = np.random.default_rng(0)
-    return [values(rng, SIZE, dtype, True) for _ in variant.plan.arrays]
+    return [values(rng, 1 if a in variant.plan.scalars else SIZE, dtype, True) for a in variant.plan.arrays]
 
 
 def constants_for(variant):

@@ -13,7 +13,8 @@ class SparseAdam(Reference):
     """p = p − lr·√(1 − β2ᵗ)/(1 − β1ᵗ)·m/(√v + ε), for the named rows alone: m and v of the others do not decay.
 
     torch.optim.SparseAdam: Kingma and Ba 2015, section 2's last remark, on masked rows. t counts the steps of the
-    parameter, not of the row; an empty gradient counts.
+    parameter, not of the row; an empty gradient counts. The means move as torch moves them, by (1 − β)(g − m), which
+    cancels where g is much the smaller: then βm + (1 − β)g is another number.
     """
 
     defaults: ClassVar = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "maximize": False}
@@ -39,6 +40,6 @@ class SparseAdam(Reference):
         beta1, beta2 = self.betas
         step_size = self.lr * math.sqrt(1 - beta2**self.t) / (1 - beta1**self.t)
         for i, g_i in g.items():
-            self.exp_avg[i] = beta1 * self.exp_avg[i] + (1 - beta1) * g_i
-            self.exp_avg_sq[i] = beta2 * self.exp_avg_sq[i] + (1 - beta2) * g_i * g_i
+            self.exp_avg[i] = self.exp_avg[i] + (1 - beta1) * (g_i - self.exp_avg[i])
+            self.exp_avg_sq[i] = self.exp_avg_sq[i] + (1 - beta2) * (g_i * g_i - self.exp_avg_sq[i])
             self.p[i] = self.p[i] - step_size * divide(self.exp_avg[i], sqrt(self.exp_avg_sq[i]) + self.eps)

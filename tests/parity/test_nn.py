@@ -1,0 +1,191 @@
+"""Every layer and loss against PyTorch: value, gradient, second gradient, buffers, initial values' ranges."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import nn
+import nn.functional as F
+from tests.nn.module_table import TABLE, Sizes, built
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.parity
+
+CASES = [(name, i) for name, cases in sorted(TABLE.items()) for i in range(len(cases))]
+
+
+def theirs_of(value):
+    """An array or a setting as torch takes it."""
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    return value
+
+
+def twins(name, case, rng, sizes):
+    """Our module and torch's, with the same settings and state."""
+    positional, settings = case.arguments(rng, sizes)
+    ours = built(name, (positional, settings)).train(case.training)
+    settings = {key: theirs_of(value) for key, value in settings.items()}
+    theirs = getattr(torch.nn, name)(*positional, **settings).double().train(case.training)
+    theirs.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in ours.state_dict().items()})
+    return ours, theirs
+
+
+@pytest.mark.parametrize(("name", "i"), CASES, ids=[f"{name}-{TABLE[name][i]}" for name, i in CASES])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_value_gradient_and_second_gradient(name, i):
+    case, rng = TABLE[name][i], np.random.default_rng(i)
+    inputs = [np.asarray(x) for x in case.inputs(rng, Sizes())]
+    ours, theirs = twins(name, case, rng, Sizes())
+    xs = [mg.tensor(x, requires_grad=x.dtype.kind == "f") for x in inputs]
+    ts = [torch.from_numpy(x.copy()).requires_grad_(x.dtype.kind == "f") for x in inputs]
+    out, wanted = ours(*xs), theirs(*ts)
+    close(out, wanted)
+    for buffer, expected in zip(ours.buffers(), theirs.buffers(), strict=True):
+        close(buffer, expected)
+    leaves = [x for x in [*xs, *ours.parameters()] if x.requires_grad]
+    their_leaves = [t for t in [*ts, *theirs.parameters()] if t.requires_grad]
+    seed = rng.normal(size=out.shape)
+    if not wanted.requires_grad:
+        assert not out.requires_grad
+        return
+    first = mg.grad(out, leaves, mg.tensor(seed), create_graph=True, allow_unused=True)
+    their_first = torch.autograd.grad(wanted, their_leaves, torch.tensor(seed), create_graph=True, allow_unused=True)
+    compare(first, their_first, leaves)
+    pairs = [(g, h, rng.normal(size=g.shape)) for g, h in zip(first, their_first, strict=True) if h is not None]
+    total = sum((g * mg.tensor(v)).sum() for g, _, v in pairs)
+    their_total = sum((h * torch.tensor(v)).sum() for _, h, v in pairs)
+    if their_total.requires_grad:
+        second = mg.grad(total, leaves, allow_unused=True) if total.requires_grad else [None] * len(leaves)
+        compare(second, torch.autograd.grad(their_total, their_leaves, allow_unused=True), leaves)
+
+
+def close(ours, theirs):
+    assert ours.shape == tuple(theirs.shape)
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(force=True), rtol=1e-8, atol=1e-11)
+
+
+def compare(ours, theirs, leaves):
+    for g, h, leaf in zip(ours, theirs, leaves, strict=True):
+        g = mg.Tensor(np.zeros(leaf.shape)) if g is None else g
+        close(g, torch.zeros(leaf.shape, dtype=torch.float64) if h is None else h)
+
+
+# --- edges
+
+
+def both(call, *arrays):
+    """Value and gradients by all arrays of floating point, ours and torch's."""
+    xs = [mg.tensor(x, requires_grad=x.dtype.kind == "f") for x in arrays]
+    ts = [torch.tensor(x, requires_grad=x.dtype.kind == "f") for x in arrays]
+    ours, theirs = call(F, *xs), call(torch.nn.functional, *ts)
+    (mg.sum(ours)).backward()
+    theirs.sum().backward()
+    results = [ours, *(x.grad for x in xs if x.requires_grad)]
+    return results, [theirs, *(t.grad for t in ts if t.requires_grad)]
+
+
+EXTREME = np.array([[1000.0, -1000.0, 0.0], [-1000.0, 1000.0, 3.0]])
+TARGETS = np.array([0.0, 0.0, 1.0, 1.0, 0.0])
+SURE = np.array([0.0, 1.0, 0.0, 1.0, 0.5])
+EDGES = {
+    "cross_entropy": (lambda f, x, y: f.cross_entropy(x, y, reduction="none"), EXTREME, np.array([0, 0])),
+    "cross_entropy, smoothed": (lambda f, x, y: f.cross_entropy(x, y, label_smoothing=0.1), EXTREME, np.array([0, 0])),
+    "cross_entropy, probabilities": (
+        lambda f, x, y: f.cross_entropy(x, y), EXTREME, np.array([[0.0, 1.0, 0.0], [0.2, 0.3, 0.5]])
+    ),
+    "cross_entropy, all ignored": (lambda f, x, y: f.cross_entropy(x, y), EXTREME, np.array([-100, -100])),
+    "cross_entropy, all ignored, summed": (
+        lambda f, x, y: f.cross_entropy(x, y, reduction="sum"), EXTREME, np.array([-100, -100])
+    ),
+    "nll_loss, all ignored": (lambda f, x, y: f.nll_loss(x, y, ignore_index=1), EXTREME, np.array([1, 1])),
+    "logits": (
+        lambda f, x, y: f.binary_cross_entropy_with_logits(x, y.detach(), reduction="none"),
+        EXTREME, np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 1.0]]),
+    ),
+    "probabilities": (
+        lambda f, x, y: f.binary_cross_entropy(x, y.detach(), reduction="none"), SURE, TARGETS
+    ),
+    "kl_div": (lambda f, x, y: f.kl_div(x, y.detach(), reduction="sum"), np.log(SURE + 0.1), SURE),
+    "l1_loss at 0": (lambda f, x, y: f.l1_loss(x, y), np.array([0.0, 1.0]), np.array([0.0, 2.0])),
+    "smooth_l1_loss at 0": (lambda f, x, y: f.smooth_l1_loss(x, y), np.array([0.0, 1.0]), np.array([0.0, 2.0])),
+    "huber_loss, infinite": (lambda f, x, y: f.huber_loss(x, y.detach()), np.array([np.inf, -np.inf]), np.zeros(2)),
+    "cosine, zero vector": (
+        lambda f, x, y: f.cosine_embedding_loss(x, y, y.detach()[:, 0] * 0 + 1), np.zeros((1, 2)), np.ones((1, 2))
+    ),
+    "hinge, other targets": (
+        lambda f, x, y: f.hinge_embedding_loss(x, y, reduction="none"), np.array([0.3, 2.0]), np.array([0, 0])
+    ),
+    "softplus": (lambda f, x: f.softplus(x), np.array([-1000.0, 0.0, 19.0, 20.5, 1000.0])),
+    "log_softmax": (lambda f, x: f.log_softmax(x, 1), EXTREME),
+    "softmax in another type": (lambda f, x: f.softmax(x, 1), EXTREME),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_edges(name):
+    call, *arrays = EDGES[name]
+    for ours, theirs in zip(*both(call, *arrays), strict=True):
+        if theirs is None:
+            assert ours is None
+        else:
+            close(ours, theirs)
+
+
+# --- training and initial values
+
+
+def test_running_statistics_over_several_batches():
+    rng = np.random.default_rng(0)
+    for momentum in (0.1, None):
+        ours, theirs = (
+            nn.BatchNorm1d(3, momentum=momentum, dtype=np.float64),
+            torch.nn.BatchNorm1d(3, momentum=momentum),
+        )
+        theirs.double()
+        for _ in range(4):
+            x = rng.normal(size=(5, 3))
+            close(ours(mg.tensor(x)), theirs(torch.tensor(x)))
+        for name, value in theirs.state_dict().items():
+            np.testing.assert_allclose(ours.state_dict()[name], value.numpy())
+
+
+def test_state_dicts_have_the_same_keys():
+    ours = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ModuleList([nn.LayerNorm(3), nn.Embedding(5, 2)]))
+    theirs = torch.nn.Sequential(
+        torch.nn.Linear(4, 3),
+        torch.nn.BatchNorm1d(3),
+        torch.nn.ModuleList([torch.nn.LayerNorm(3), torch.nn.Embedding(5, 2)]),
+    )
+    assert [*ours.state_dict()] == [*theirs.state_dict()]
+    assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
+
+
+INITS = [
+    ("uniform_", (-1.0, 3.0)), ("normal_", (2.0, 0.5)), ("trunc_normal_", (0.5, 1.0, -1.0, 0.7)),
+    ("xavier_uniform_", (2.0,)), ("xavier_normal_", (0.5,)), ("kaiming_uniform_", (0.3, "fan_out")),
+    ("kaiming_normal_", (0, "fan_in", "relu")), ("kaiming_uniform_", (5**0.5,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "arguments"), INITS)
+def test_initial_values_are_of_the_same_distribution(name, arguments):
+    ours = nn.Parameter(np.empty((100, 300)))
+    theirs = torch.empty(100, 300, dtype=torch.float64)
+    getattr(nn.init, name)(ours, *arguments, generator=np.random.default_rng(0))
+    getattr(torch.nn.init, name)(theirs, *arguments, generator=torch.Generator().manual_seed(0))
+    levels = np.linspace(0.02, 0.98, 25)
+    spread = float(theirs.std())
+    np.testing.assert_allclose(
+        np.quantile(ours.numpy(), levels), np.quantile(theirs.numpy(), levels), atol=0.06 * spread, rtol=0
+    )
+
+
+def test_gains():
+    for name in ("linear", "conv2d", "conv_transpose1d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"):
+        assert nn.init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
+    assert nn.init.calculate_gain("leaky_relu", 0.3) == torch.nn.init.calculate_gain("leaky_relu", 0.3)
+
+
+def test_every_layer_and_loss_is_compared():
+    assert {name for name, _ in CASES} == set(TABLE)

@@ -282,7 +282,9 @@ class ElementwiseOptimizer(Optimizer):
             if counted:
                 t = state.get("step", -1) + 1 if state else 1
                 if not t:
-                    raise ValueError(f"{type(self).__name__}.step: a parameter's state has no 'step', only {[*state]}")
+                    raise ValueError(
+                        f"{type(self).__name__}.step: a parameter's state has no 'step', only {list(state or ())}"
+                    )
             if sees_first:
                 first = not state or state.keys().isdisjoint(self.state_keys.values())
             if kept:

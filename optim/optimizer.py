@@ -147,7 +147,8 @@ class Optimizer:
     def _skips(self) -> bool:
         """Whether this step is to be skipped for a gradient that is not finite; it is counted then."""
         gradients = (p.grad for group in self.param_groups for p in group["params"] if p.grad is not None)
-        if not self.skip_nonfinite or all(bool(np.isfinite(g.data).all()) for g in gradients):
+        arrays = (g.values if isinstance(g, RowSparse) else g.data for g in gradients)
+        if not self.skip_nonfinite or all(bool(np.isfinite(array).all()) for array in arrays):
             return False
         self.skipped += 1
         return True

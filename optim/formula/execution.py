@@ -15,6 +15,11 @@ from optim.formula.plan import Plan
 from optim.formula.source import Formula
 
 EXECUTIONS = ("eager", "blocked", "numba", "cuda")
+COMPILERS: dict[str, Callable[..., Any]] = {
+    "blocked": blocked.compile_plan,
+    "numba": compiled.compile_plan,
+    "cuda": cuda.Kernel,
+}
 _chosen: ContextVar[str | None] = ContextVar("execution", default=None)
 _numba = compiled.available()
 
@@ -65,12 +70,12 @@ def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
         )
     if name in ("numba", "cuda") and not (like.dtype.char in "fd" and like.dtype.isnative):
         name = "blocked"
-    made = plan.kernels.get((name, like.dtype))
+    made: tuple[Run, Prepare] | None = plan.kernels.get((name, like.dtype))
     if made is None:
         if name == "eager":
             made = _eager(formula, plan), lambda values, _: dict(zip(formula.hyperparameters, values, strict=True))
         else:
-            compile_plan = {"numba": compiled.compile_plan, "blocked": blocked.compile_plan, "cuda": cuda.Kernel}[name]
+            compile_plan: Callable[..., Run] = COMPILERS[name]
             made = compile_plan(plan, like.dtype), lambda _, constants: np.array(constants, np.float64)
         plan.kernels[name, like.dtype] = made
     return made

@@ -307,7 +307,9 @@ def test_a_gradient_of_another_shape_or_type_is_refused(grad):
 
 @pytest.mark.parametrize("grad", [1.0, [1.0, 2.0], "g"])
 def test_a_gradient_that_is_no_tensor_is_refused(grad):
-    with pytest.raises(TypeError, match=r"grad: expected a Tensor, an array, a RowSparse or None, got (float|list|str)"):
+    with pytest.raises(
+        TypeError, match=r"grad: expected a Tensor, an array, a RowSparse or None, got (float|list|str)"
+    ):
         leaf([1.0, 2.0]).grad = grad
 
 

@@ -320,6 +320,21 @@ def test_zero_grad():
 
 
 @every_taker
+def test_gradients_that_are_not_finite_are_skipped(make):
+    p = parameter()
+    optimizer = make([p])
+    optimizer.skip_nonfinite = True
+    before = everything(optimizer, [p])
+    p.grad = RowSparse([1, 2], np.array([[1.0, np.inf, 1.0], [1.0, 1.0, 1.0]]), p.shape)
+    optimizer.step()
+    assert_equal(everything(optimizer, [p]), before)
+    assert optimizer.skipped == 1
+    p.grad.values[...] = 1.0
+    optimizer.step()
+    assert optimizer.skipped == 1 and (p.numpy() != before[0][0]).any()
+
+
+@every_taker
 def test_training_an_embedding(make):
     """Word pairs: each of 20 words predicts its neighbour."""
     mg.manual_seed(0)

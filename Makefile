@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test test-slow test-parity mutations lint format types bench bench-peers bench-optim clean
+.PHONY: help demo test test-slow test-parity mutations lint format types bench bench-peers bench-optim bench-ops bench-memory clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -44,6 +44,12 @@ bench-peers: $(VENV)/.peers ## the same, with PyTorch and JAX installed first
 
 bench-optim: $(VENV)/.demo ## time an optimizer's step alone
 	$(RUN) benchmarks/optim_step.py
+
+bench-ops: $(VENV)/.peers ## time every operation beside bare NumPy, MyGrad, autograd and PyTorch
+	$(RUN) benchmarks/ops.py
+
+bench-memory: $(VENV)/.peers ## peak memory of a training step, beside PyTorch
+	$(RUN) benchmarks/memory.py
 
 clean: ## remove the virtual environment and all that was generated
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

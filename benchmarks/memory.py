@@ -1,6 +1,6 @@
 """Peak memory of a training step (zero_grad, forward, backward, Adam): ours beside PyTorch's eager mode.
 
-    python benchmarks/memory.py [--sizes 64,128,10@32 ...] [--repeats 3] [--out FILE]
+    python benchmarks/memory.py [--quick] [--sizes 64,128,10@32 ...] [--out FILE]
 
 Each contestant trains in a process of its own. The figure is resident memory as the system counts it, which holds for
 any library and allocator: Linux keeps the greatest resident size of a process (VmHWM in /proc/self/status) and starts
@@ -102,7 +102,7 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", nargs="+", type=parsed, default=[*SIZES, DEEP], metavar="LAYERS@BATCH")
-    parser.add_argument("--repeats", type=int, default=3, help="processes for each figure")
+    parser.add_argument("--quick", action="store_true", help="one process for each figure in place of 3")
     parser.add_argument("--measure", choices=CONTESTANTS, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=RESULTS / "memory.json")
     options = parser.parse_args()
@@ -110,6 +110,7 @@ def main() -> None:
         print(json.dumps(measured_here(options.measure, *options.sizes[0])))
         return
     notes: list[str] = []
+    repeats = 1 if options.quick else 3
     names = [name for name in CONTESTANTS if name == "minigrad" or importlib.util.find_spec(name)]
     if not CLEAR.exists():
         raise SystemExit(f"{CLEAR} is missing: the greatest resident size of a process can't be measured here")
@@ -118,10 +119,10 @@ def main() -> None:
     others = Others()
     results = []
     for sizes, batch in options.sizes:
-        sizes_of = {name: measured(name, sizes, batch, options.repeats) for name in names}
+        sizes_of = {name: measured(name, sizes, batch, repeats) for name in names}
         results.append({"sizes": list(sizes), "batch": batch, "bytes": sizes_of})
     print_table(rows_of(results, names))
-    settings = {"dtype": "float32", "steps": STEPS, "repeats": options.repeats, "target": TARGET}
+    settings = {"dtype": "float32", "steps": STEPS, "repeats": repeats, "target": TARGET}
     write_json(options.out, report("memory", settings, results, notes, others))
 
 

@@ -51,6 +51,7 @@ class Mutant(NamedTuple):
         return self.source[first:last].strip(), after.strip()
 
 
+NOT_MOVED = "while lr has always been 0, z and x are where they started"
 NEVER_COUPLED = "the decay of AdamW is always decoupled"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "AdamW": {"elif weight_decay:": NEVER_COUPLED, "g = g + weight_decay * p": NEVER_COUPLED},
@@ -64,6 +65,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "binding.flats[-1][...] = ratio(scaled, size, (p_norm != 0) & (g_norm != 0)) -> "
         "binding.flats[1][...] = ratio(scaled, size, (p_norm != 0) & (g_norm != 0))": "the last of two",
     },
+    "ScheduleFreeSGD": {"c = 0.0 -> c = 1.0": NOT_MOVED},
+    "ScheduleFreeAdamW": {"c = 0.0 -> c = 1.0": NOT_MOVED},
 }
 """Algorithm -> a line of its source, or "line -> what it becomes" -> why no test can tell."""
 

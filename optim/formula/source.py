@@ -41,11 +41,21 @@ class Formula:
         self.scalars = tuple(p.name for p in parameters if p.annotation in ("Scalar", Scalar))
         self.hyperparameters = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self.counted, self.sees_first = "t" in self.hyperparameters, "first" in self.hyperparameters
-        self.returns, self._traced = _named(function)
-        unknown = set(self.returns) - {*self.arrays, *self.hyperparameters}
+        self._plans: dict[tuple[Any, ...], list[Plan]] = {}
+
+    @functools.cached_property
+    def _named(self) -> tuple[tuple[str, ...], Callable[..., Any]]:
+        # at first use: reading the source of every formula would be half of the time that importing `optim` takes
+        returns, traced = _named(self.function)
+        unknown = set(returns) - {*self.arrays, *self.hyperparameters}
         if unknown:
             raise TypeError(f"formula {self.name}: returns {sorted(unknown)}, which it was not given")
-        self._plans: dict[tuple[Any, ...], list[Plan]] = {}
+        return returns, traced
+
+    @property
+    def returns(self) -> tuple[str, ...]:
+        """The names it returns. Raises TypeError where the formula is not one: see this module's text."""
+        return self._named[0]
 
     def __call__(self, *arrays: Any, **hyperparameters: Any) -> tuple[Any, ...]:
         """The formula as written, on arrays or on Tensors; always a tuple, in the order of `returns`."""
@@ -87,7 +97,7 @@ class Formula:
                 trace.notes.append((name, value.text))
             return value
 
-        answer = self._traced(*(Symbol(trace, name) for name in self.arrays), __note__=note, **hosts)
+        answer = self._named[1](*(Symbol(trace, name) for name in self.arrays), __note__=note, **hosts)
         answers = answer if isinstance(answer, tuple) else (answer,)
         results, numbers = {}, {}
         for name, value in zip(self.returns, answers, strict=True):

@@ -186,3 +186,10 @@ def test_dropout_drops_or_scales(x, p, seed):
     mg.manual_seed(seed)
     np.testing.assert_array_equal(F.dropout(x.astype(np.float32), p) != 0, kept)
     assert F.dropout(tensor, p, training=False) is tensor
+
+
+def test_dropout_drops_the_share_that_it_is_told_to():
+    mg.manual_seed(0)
+    for p in (0.1, 0.5, 0.8):
+        dropped = (F.dropout(np.ones(40_000), p) == 0).mean()
+        assert abs(dropped - p) < 4 * np.sqrt(p * (1 - p) / 40_000)

@@ -8,12 +8,19 @@ import pytest
 
 import minigrad as mg
 from optim.adam import adam
-from optim.formula import absolute, blocked, compiled, execution, formula, maximum, minimum, sqrt, where
+from optim.formula import Formula, absolute, blocked, compiled, execution, maximum, minimum, sqrt, where
 from optim.formula.execution import executor
 from optim.sgd import sgd
 
 EXECUTIONS = ["eager", "blocked", "numba"]
 executions = pytest.mark.parametrize("name", EXECUTIONS)
+
+
+def formula(function):
+    """A formula whose text is read at once, as its first use would."""
+    made = Formula(function)
+    assert made.returns
+    return made
 
 
 def run(algorithm, name, *arrays, **hyperparameters):
@@ -36,7 +43,7 @@ def refused(words, kind=TypeError):
     return pytest.raises(kind, match=words)
 
 
-# --- what is refused when a formula is defined
+# --- what is refused when a formula is first used
 
 
 def test_an_assignment_in_place():

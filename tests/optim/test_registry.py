@@ -107,7 +107,8 @@ def test_documents_its_defaults(name):
 
 @every_algorithm
 def test_has_a_benchmark(name):
-    if ROWS[name].gradients == "dense":  # what a row-sparse step costs depends on how many rows have a gradient
+    # what a row-sparse step costs depends on how many rows have a gradient; Nesterov's is mostly its closure
+    if ROWS[name].gradients == "dense" and name != "Nesterov":
         assert name in benchmarked()
 
 

@@ -26,11 +26,13 @@ CASES = [
 
 @pytest.fixture
 def float64():
-    """torch keeps numbers in its default dtype."""
-    before = torch.get_default_dtype()
+    """torch keeps numbers in its default dtype, and iterates in bfloat16 in Muon."""
+    before, bfloat16 = torch.get_default_dtype(), torch.Tensor.bfloat16
     torch.set_default_dtype(torch.float64)
+    torch.Tensor.bfloat16 = torch.Tensor.clone
     yield
     torch.set_default_dtype(before)
+    torch.Tensor.bfloat16 = bfloat16
 
 
 class Theirs:

@@ -1,0 +1,179 @@
+"""Mini-batches: each example once an epoch, resuming equal to a straight run, datasets and collation."""
+
+from collections import namedtuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import minigrad as mg
+from nn.data import DataLoader, default_collate
+
+quick = settings(deadline=None, derandomize=True, max_examples=40, database=None)
+loaders = st.fixed_dictionaries(
+    {"n": st.integers(1, 12), "batch_size": st.integers(1, 12), "shuffle": st.booleans(), "drop_last": st.booleans()}
+)
+
+
+def loader(n, batch_size, seed=3, **options):
+    options["drop_last"] = options.get("drop_last", False) and batch_size <= n
+    return DataLoader(np.arange(n), batch_size, seed=seed, **options)
+
+
+def epoch(batches):
+    return [batch.tolist() for batch in batches]
+
+
+@quick
+@given(loaders)
+def test_an_epoch_has_every_example_once(given_options):
+    batches = loader(**given_options)
+    for _ in range(3):
+        seen = epoch(batches)
+        assert len(seen) == len(batches)
+        flat = [i for batch in seen for i in batch]
+        assert len(set(flat)) == len(flat)
+        assert set(flat) <= set(range(batches.length))
+        if not batches.drop_last:
+            assert len(flat) == batches.length
+        assert {len(batch) for batch in seen[:-1]} <= {batches.batch_size}
+
+
+@quick
+@given(loaders)
+def test_resuming_anywhere_is_a_straight_run(given_options):
+    straight = loader(**given_options)
+    states, batches = [straight.state_dict()], []
+    for _ in range(3):
+        for batch in straight:
+            batches.append(batch.tolist())
+            states.append(straight.state_dict())
+    for done, state in enumerate(states):
+        resumed = loader(**given_options, seed=99)
+        resumed.load_state_dict(state)
+        assert resumed.state_dict() == state
+        rest = []
+        while resumed.epoch < 3:
+            rest += epoch(resumed)
+        assert rest == batches[done:]
+
+
+def test_orders_differ_between_epochs_and_seeds():
+    batches = loader(50, 50, shuffle=True)
+    first, second = epoch(batches), epoch(batches)
+    assert first != second
+    assert epoch(loader(50, 50, shuffle=True)) == first
+    assert epoch(loader(50, 50, shuffle=True, seed=4)) != first
+
+
+def test_an_epoch_that_is_left_is_over():
+    batches, straight = loader(6, 2, shuffle=True), loader(6, 2, shuffle=True)
+    epochs = [epoch(straight) for _ in range(3)]
+    for batch in batches:
+        assert batch.tolist() == epochs[0][0]
+        break
+    assert batches.state_dict()["position"] == 1
+    assert epoch(batches) == epochs[1]
+    assert next(iter(batches)).tolist() == epochs[2][0]
+
+
+def test_iterators_do_not_disturb_each_other():
+    straight = loader(6, 2, shuffle=True)
+    epochs = [epoch(straight) for _ in range(3)]
+    batches = loader(6, 2, shuffle=True)
+    pairs = [(a.tolist(), b.tolist()) for a, b in zip(batches, batches, strict=True)]
+    assert pairs == list(zip(*epochs[:2], strict=True))
+    left = iter(batches)
+    next(left)
+    batches.load_state_dict({"epoch": 0, "position": 2, "seed": 3})
+    assert next(left).tolist() == epochs[2][1]  # goes on, and says nothing about the loader any more
+    assert batches.state_dict() == {"epoch": 0, "position": 2, "seed": 3}
+    assert epoch(batches) == epochs[0][2:]
+    list(left)
+    assert batches.state_dict()["epoch"] == 1
+
+
+def test_arrays_keep_their_form():
+    x, y = np.arange(6.0).reshape(3, 2), np.arange(3)
+    (only,) = DataLoader(x, 3)
+    assert isinstance(only, mg.Tensor)
+    for data in ((x, y), (mg.tensor(x), y), (x,)):
+        (batch,) = DataLoader(data, 3)
+        assert type(batch) is tuple
+        assert len(batch) == len(data)
+        np.testing.assert_array_equal(batch[0].numpy(), x)
+    batch[0][0] = 7.0
+    assert x[0].tolist() == [0, 1]  # batches are copies
+
+
+class Squares:
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, i):
+        if not 0 <= i < 5:
+            raise IndexError(i)
+        return np.float32(i), {"square": i * i, "name": str(i)}
+
+
+def test_a_dataset():
+    batches = list(DataLoader(Squares(), 2))
+    assert len(batches) == 3
+    x, rest = batches[1]
+    assert x.tolist() == [2, 3]
+    assert x.dtype == np.float32
+    assert rest["square"].tolist() == [4, 9]
+    assert rest["name"] == ["2", "3"]
+    shuffled = DataLoader(Squares(), 5, shuffle=True, seed=1)
+    (batch,) = shuffled
+    assert batch[0].tolist() == shuffled.order(0).tolist()
+    (listed,) = DataLoader([(1.0, 2), (3.0, 4)], 2)
+    assert [part.tolist() for part in listed] == [[1, 3], [2, 4]]
+
+
+def test_a_function_that_collates():
+    batches = DataLoader([[1], [2, 3], [4]], 2, collate_fn=lambda examples: [i for each in examples for i in each])
+    assert list(batches) == [[1, 2, 3], [4]]
+    (batch,) = DataLoader((np.arange(3), np.arange(3)), 3, collate_fn=lambda parts: parts[0] + parts[1])
+    assert batch.tolist() == [0, 2, 4]
+
+
+def test_default_collate():
+    point = namedtuple("point", "x y")
+    batch = default_collate([point(1.0, [np.ones(2), True]), point(2.0, [np.zeros(2), False])])
+    assert isinstance(batch, point)
+    assert batch.x.dtype == mg.get_default_dtype()
+    assert batch.y[0].tolist() == [[1, 1], [0, 0]]
+    assert batch.y[1].tolist() == [True, False]
+    assert default_collate([mg.tensor([1, 2]), mg.tensor([3, 4])]).tolist() == [[1, 2], [3, 4]]
+    assert default_collate([1, 2]).dtype == np.int64
+    assert default_collate([np.float16(1), np.float16(2)]).dtype == np.float16
+    assert default_collate(["a", "b"]) == ["a", "b"]
+
+
+x, y = np.zeros((4, 2)), np.zeros(3)
+WRONG = [
+    (lambda: DataLoader((x, y)), ValueError, r"one length above 0, got shapes \[\(4, 2\), \(3,\)\]"),
+    (lambda: DataLoader(x[:0]), ValueError, r"above 0, got shapes \[\(0, 2\)\]"),
+    (lambda: DataLoader(np.float64(3.0).reshape(())), ValueError, "first axes"),
+    (lambda: DataLoader(()), ValueError, "first axes"),
+    (lambda: DataLoader([]), ValueError, "the dataset is empty"),
+    (lambda: DataLoader(iter([1])), TypeError, "with __len__ and __getitem__, got a list_iterator"),
+    (lambda: DataLoader(x, 0), ValueError, "batch_size must be a positive integer, got 0"),
+    (lambda: DataLoader(x, 2.0), ValueError, "batch_size must be a positive integer, got 2.0"),
+    (lambda: DataLoader(x, seed=-1), ValueError, "seed must be a non-negative integer, got -1"),
+    (lambda: DataLoader(x, 5, drop_last=True), ValueError, "no batch of 5 in 4 examples"),
+    (lambda: DataLoader(x).load_state_dict({"epoch": 0}), ValueError, r"lacks \['position', 'seed'\]"),
+    (lambda: DataLoader(x).load_state_dict({"epoch": 0, "position": 5, "seed": 0}), ValueError, "no position 5"),
+    (lambda: default_collate([np.ones(2), np.ones(3)]), ValueError, r"shapes \[\(2,\), \(3,\)\]"),
+    (lambda: default_collate([(1, 2), (1,)]), ValueError, r"lengths \[1, 2\]"),
+    (lambda: default_collate([{"a": 1}, {"b": 1}]), ValueError, r"keys other than \['a'\]"),
+    (lambda: default_collate([None]), TypeError, "got a NoneType"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), WRONG, ids=[str(i) for i in range(len(WRONG))])
+def test_wrong_input(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()

@@ -54,8 +54,7 @@ class Adam(ElementwiseOptimizer):
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), Algorithm 1; Reddi, Kale and Kumar, "On
     the Convergence of Adam and Beyond" (2018), Algorithm 2, which has no bias correction. As in torch. Where ε stands
     differs between libraries: torch, JAX's optax and the paper's Algorithm 1 add it to √v̂, as here; TensorFlow and
-        Keras
-    follow the paper's remark before section 2.1 and add it to the uncorrected √v: see AdamEpsilonHat.
+    Keras follow the end of the paper's section 2 and add it to the uncorrected √v: see AdamEpsilonHat.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)

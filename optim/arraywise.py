@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from minigrad import Tensor, backend
-from optim.elementwise import _count
-from optim.hyperparameters import Check
+from optim.hyperparameters import count
 from optim.interrupt import uninterrupted
 from optim.optimizer import Closure, Optimizer
 
@@ -56,11 +55,9 @@ def lerp(a: Any, b: Any, weight: float, scratch: Any) -> None:
 class ArraywiseOptimizer(Optimizer):
     """An optimizer whose update is array code, one parameter at a time.
 
-    ranges: setting -> what it must be.
     counted: whether a parameter's state has the number of its updates, "step".
     """
 
-    ranges: ClassVar[dict[str, Check]]
     counted: ClassVar[bool] = False
 
     def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
@@ -92,14 +89,6 @@ class ArraywiseOptimizer(Optimizer):
         return settings
 
     # --- the contract
-
-    def validate(self, group: dict[str, Any]) -> None:
-        """Check each setting that `ranges` lists."""
-        name = type(self).__name__
-        missing = [key for key in self.ranges if key not in group]
-        if missing:
-            raise ValueError(f"{name}: a group has no setting {', '.join(missing)}")
-        group.update({key: check(f"{name}: {key}", group[key]) for key, check in self.ranges.items()})
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update every parameter that has a gradient, once.
@@ -196,5 +185,5 @@ class ArraywiseOptimizer(Optimizer):
                         f"{p.shape}"
                     )
             if self.counted:
-                state["step"] = _count(state["step"])
+                state["step"] = count("load_state_dict: step", state["step"])
         return groups, states

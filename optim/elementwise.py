@@ -21,7 +21,7 @@ from optim.formula import Formula
 from optim.formula.cuda import Kernel
 from optim.formula.execution import chosen_execution, executor
 from optim.formula.plan import Plan
-from optim.hyperparameters import Check
+from optim.hyperparameters import count
 from optim.interrupt import uninterrupted
 from optim.optimizer import Closure, Optimizer
 
@@ -112,7 +112,6 @@ class ElementwiseOptimizer(Optimizer):
     switched: arrays that a setting switches on: where they are missing in a loaded state, they start fresh.
     scratch: arrays of the formula that nothing remembers; a `Scalar` is one.
     reduces: whether the algorithm needs more than its formula: see `update`.
-    ranges: setting -> what it must be.
     """
 
     formula: Formula
@@ -120,7 +119,6 @@ class ElementwiseOptimizer(Optimizer):
     switched: ClassVar[tuple[str, ...]] = ()
     scratch: ClassVar[tuple[str, ...]] = ()
     reduces: ClassVar[bool] = False
-    ranges: ClassVar[dict[str, Check]]
     _settings: ClassVar[Any]  # group -> the values of its settings, in the order of the formula
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -166,14 +164,6 @@ class ElementwiseOptimizer(Optimizer):
             f"{type(self).__name__}.step: a row-sparse gradient for a parameter of shape {g.shape}; SparseAdam, SGD "
             "and Adagrad take them, and `p.grad = p.grad.to_dense()` makes one dense"
         )
-
-    def validate(self, group: dict[str, Any]) -> None:
-        """Check each setting that `ranges` lists."""
-        name = type(self).__name__
-        missing = [key for key in self.ranges if key not in group]
-        if missing:
-            raise ValueError(f"{name}: a group has no setting {', '.join(missing)}")
-        group.update({key: check(f"{name}: {key}", group[key]) for key, check in self.ranges.items()})
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update every parameter that has a gradient, once.
@@ -221,7 +211,7 @@ class ElementwiseOptimizer(Optimizer):
                         f"its parameter {p.shape}"
                     )
             if self.formula.counted:
-                entry["step"] = _count(entry["step"])
+                entry["step"] = count("load_state_dict: step", entry["step"])
         return groups, state
 
     def _run(self, work: list[tuple[Any, ...]]) -> None:
@@ -424,13 +414,6 @@ def _flat(array: Any) -> Any:
     flat = array.reshape(-1)
     flat = flat if in_order(flat) else flat.copy()
     return flat.view(flat.real.dtype) if flat.dtype.kind == "c" else flat
-
-
-def _count(step: Any) -> int:
-    """A loaded step count, torch's floats included."""
-    if not isinstance(step, int | float | np.number) or step < 0 or step != int(step):
-        raise ValueError(f"load_state_dict: step must be a count from 0, got {step!r}")
-    return int(step)
 
 
 def _setting(name: str) -> str:

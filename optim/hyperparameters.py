@@ -53,6 +53,14 @@ def optional(check: Check) -> Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
+def count(name: str, value: Any) -> int:
+    """A check of a whole number from 0; torch's float counts are taken."""
+    value = number(name, value)
+    if value < 0 or value != int(value):
+        raise ValueError(f"{name} must be a whole number from 0, got {value!r}")
+    return int(value)
+
+
 def flag(name: str, value: Any) -> bool:
     """A check that a setting is True or False."""
     if not isinstance(value, bool | int) or value not in (0, 1):

@@ -13,6 +13,7 @@ import numpy as np
 
 from minigrad import RowSparse, Tensor, backend, enable_grad
 from minigrad.tape import RemovableHandle
+from optim.hyperparameters import Check
 
 Closure = Callable[[], Any]
 Hook = Callable[..., Any]
@@ -79,8 +80,19 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} has no step()")
 
+    ranges: ClassVar[dict[str, Check]] = {}
+    """Setting -> what it must be; checked in the constructor, in groups, and on load."""
+
     def validate(self, group: dict[str, Any]) -> None:
-        """Check a group's settings, and bring them to Python numbers in place; raise ValueError or TypeError."""
+        """Check each setting that `ranges` lists, and bring it to Python numbers in place.
+
+        Raises ValueError or TypeError that name the setting and its value.
+        """
+        name = type(self).__name__
+        missing = [key for key in self.ranges if key not in group]
+        if missing:
+            raise ValueError(f"{name}: a group has no setting {', '.join(missing)}")
+        group.update({key: check(f"{name}: {key}", group[key]) for key, check in self.ranges.items()})
 
     # --- groups
 

@@ -34,8 +34,10 @@ def backward(output: Any, gradient: Any = None, retain_graph: bool = False, crea
 
 def _accumulate(gradients: list[tuple[Any, Any]]) -> None:
     """Add gradients to `.grad` of their leaves, which owns its memory."""
-    if any([leaf.hooks for leaf, _ in gradients]):  # noqa: C419 (a generator costs more)
-        gradients = list(total(gradients).items())
+    for leaf, _ in gradients:
+        if leaf.hooks:
+            gradients = list(total(gradients).items())
+            break
     for leaf, g in gradients:
         present = leaf._grad
         if isinstance(g, Variable):

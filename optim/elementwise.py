@@ -262,7 +262,7 @@ class ElementwiseOptimizer(Optimizer):
         counted, sees_first = formula.counted, formula.sees_first
         choice = chosen_execution()
         steps: dict[Any, Any] = {}  # what parameters at the same step share: plan and constants
-        key: Any = None
+        key: Any = (-1, None, None)  # of no parameter
         t = first = dtype = numbers = None
         for p in params:
             grad = p.grad
@@ -279,7 +279,7 @@ class ElementwiseOptimizer(Optimizer):
                 first = not state or state.keys().isdisjoint(self.state_keys.values())
             if kept:
                 numbers = tuple([state[n] if state else self.initial(n, group, p) for n in kept])
-            if key != (t, first, numbers):
+            if t != key[0] or first is not key[1] or numbers != key[2]:
                 key = t, first, numbers
                 if key not in steps:
                     steps[key] = self._planned(settled, first, numbers, t)
@@ -299,7 +299,7 @@ class ElementwiseOptimizer(Optimizer):
             g = grad.data
             if (
                 g.shape != binding.shape
-                or g.dtype != binding.dtype
+                or (g.dtype is not binding.dtype and g.dtype != binding.dtype)
                 or g.__class__ is not binding.kind
                 or (not binding.on_host and grad.device != p.device)
             ):

@@ -42,9 +42,10 @@ class Loop(dict[Any, Callable[..., Any] | None]):
 
 def compiled(loop: Loop, *arrays: Any) -> Callable[..., Any] | None:
     """The loop compiled for arrays like these, or None where NumPy must do."""
-    dtype = arrays[0].dtype
+    first = arrays[0]
+    dtype = first.dtype
     for array in arrays:
-        if array.__class__ is not np.ndarray or array.dtype is not dtype or not array.flags.carray:
+        if array.__class__ is not np.ndarray or not array.flags.carray or (array is not first and array.dtype != dtype):
             return None
     return loop[dtype]
 

@@ -552,7 +552,7 @@ def test_a_step_that_is_no_count_is_refused_on_load(step):
     take_step(optimizer, params, [np.ones(3)])
     saved = optimizer.state_dict()
     saved["state"][0]["step"] = step
-    with pytest.raises(ValueError, match=r"load_state_dict: .*step"):
+    with pytest.raises((TypeError, ValueError), match=r"load_state_dict: .*step"):
         optimizer.load_state_dict(saved)
 
 

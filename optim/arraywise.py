@@ -101,6 +101,7 @@ class ArraywiseOptimizer(Optimizer):
         nothing has changed.
         """
         loss = self._evaluate(closure)
+        self._expect_gradients()
         if not self._skips():
             uninterrupted(self._run, self._gather())
         return loss

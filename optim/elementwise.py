@@ -175,6 +175,8 @@ class ElementwiseOptimizer(Optimizer):
         raises; ValueError for a gradient that does not fit its parameter. When it raises, nothing has changed.
         """
         loss = None if closure is None else self._evaluate(closure)
+        if self.steps_taken == 0:
+            self._expect_gradients()
         if self.skip_nonfinite and self._skips():
             return loss
         lists = [group["params"] for group in self.param_groups]

@@ -156,6 +156,15 @@ class Optimizer:
         with enable_grad():
             return closure()
 
+    def _expect_gradients(self) -> None:
+        """Raise RuntimeError where the very first step finds no gradient at all; a later one does nothing, as in torch."""
+        params = [p for group in self.param_groups for p in group["params"]]
+        if self.steps_taken == 0 and params and all(p.grad is None for p in params):
+            raise RuntimeError(
+                f"{type(self).__name__}.step: no parameter has a gradient; call backward() on a loss that depends on "
+                "them first, inside the closure if there is one"
+            )
+
     def _skips(self) -> bool:
         """Whether this step is to be skipped for a gradient that is not finite; it is counted then."""
         gradients = (p.grad for group in self.param_groups for p in group["params"] if p.grad is not None)

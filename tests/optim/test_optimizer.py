@@ -368,12 +368,20 @@ def test_a_zero_gradient_is_a_full_step(make):
 
 
 @every
-def test_step_before_backward_does_nothing(make):
-    p = parameter([2.0])
-    optimizer = make([p])
-    optimizer.step()
+def test_step_before_backward_is_refused(make):
+    p, q = parameter([2.0]), parameter([3.0])
+    optimizer = make([p, q])
+    with pytest.raises(RuntimeError, match=r"step: no parameter has a gradient; call backward\(\)"):
+        optimizer.step()
+    with pytest.raises(RuntimeError, match=r"step: no parameter has a gradient.*closure"):
+        optimizer.step(lambda: 1.0)
     assert p.item() == 2.0
     assert optimizer.state_dict()["state"] == {}
+    p.grad = np.ones(1)
+    optimizer.step()
+    p.grad = None
+    optimizer.step()  # later on, as in torch, there may be nothing to do
+    assert q.item() == 3.0
 
 
 @every

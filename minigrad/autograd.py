@@ -40,7 +40,9 @@ def _accumulate(gradients: list[tuple[Any, Any]]) -> None:
             break
     for leaf, g in gradients:
         present = leaf._grad
-        if isinstance(g, Variable):
+        if present is None and g.__class__ is np.ndarray:
+            leaf._grad = Variable.Answer(g if g.base is None else g.copy())
+        elif isinstance(g, Variable):
             leaf._grad = g if present is None else present + g
         else:
             if present is not None:

@@ -334,7 +334,7 @@ def freed(node: Node) -> RuntimeError:
 
 def owned(g: Any) -> Any:
     """A copy of a raw gradient, in C order."""
-    return np.array(g, order="C") if isinstance(g, np.ndarray | np.generic) else g.copy()
+    return np.asarray(g) if isinstance(g, np.generic) else g.copy()
 
 
 def _on_the_way(stack: list[Node], wanted: frozenset[Node | Variable]) -> set[Node | Variable]:

@@ -157,7 +157,7 @@ class Optimizer:
             return closure()
 
     def _expect_gradients(self) -> None:
-        """Raise RuntimeError where the very first step finds no gradient at all; a later one does nothing, as in torch."""
+        """Raise RuntimeError where the very first step finds no gradient; a later one does nothing, as in torch."""
         params = [p for group in self.param_groups for p in group["params"]]
         if self.steps_taken == 0 and params and all(p.grad is None for p in params):
             raise RuntimeError(

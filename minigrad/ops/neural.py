@@ -53,7 +53,7 @@ def elu(x, alpha=1.0):
 
 def _sigmoid(x):
     e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1.0, e) / (1 + e)
+    return np.maximum(e, x >= 0) / (1 + e)
 
 
 @differentiable(lambda g, ans: g * ans * (1 - ans))
@@ -166,7 +166,8 @@ def minus_one_hot(p, target):
 )
 def softmax_cross_entropy(logits, target):
     """Mean over rows of -log softmax(logits)[target] in one node: logits (rows, classes), target (rows,) of labels."""
-    run = loops.compiled(loops.cross_entropy, logits) if logits.ndim == 2 and target.dtype == np.int64 else None
+    small = logits.size <= loops.FEW and logits.ndim == 2 and target.dtype == np.int64
+    run = loops.compiled(loops.cross_entropy, logits) if small else None
     if run is not None and target.shape == logits.shape[:1] and target.size and target.flags.carray:
         difference = np.empty_like(logits)
         loss = run(logits, target, difference)

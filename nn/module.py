@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from minigrad import Tensor, backend
+from minigrad import RowSparse, Tensor, backend
 from minigrad.tape import RemovableHandle, Variable
 from minigrad.tensor import as_array
 from nn.parameter import Buffer, Parameter
@@ -253,8 +253,11 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or set those that there are to 0."""
         for parameter in self.parameters():
-            gone = set_to_none or parameter.grad is None
-            parameter.grad = None if gone else Tensor(np.zeros_like(parameter.data))
+            grad = parameter.grad
+            if set_to_none or grad is None:
+                parameter.grad = None
+            else:
+                parameter.grad = grad.zeros() if isinstance(grad, RowSparse) else Tensor(np.zeros_like(parameter.data))
 
     def to(self: M, device: str | None = None, dtype: Any = None) -> M:
         """Move parameters and buffers to a device, and floating-point ones to a type.

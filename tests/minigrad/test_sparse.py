@@ -293,3 +293,11 @@ def test_no_dense_gradient_is_ever_allocated():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < embedding.weight.data.nbytes / 100
+
+
+def test_a_modules_zeroed_gradient_stays_row_sparse():
+    embedding = nn.Embedding(4, 2, sparse=True)
+    embedding(np.array([1])).sum().backward()
+    embedding.zero_grad(set_to_none=False)
+    assert isinstance(embedding.weight.grad, mg.RowSparse)
+    assert not embedding.weight.grad.to_dense().any()

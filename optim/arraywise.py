@@ -96,6 +96,7 @@ class ArraywiseOptimizer(Optimizer):
         closure: if given, it clears the gradients, computes the loss, calls backward and returns the loss, which
             this returns.
 
+        Raises RuntimeError where the very first step finds no gradient at all.
         Raises ValueError for settings that were changed to something out of range and for a gradient or a state that
         does not fit its parameter, RuntimeError for complex parameters and row-sparse gradients. When it raises,
         nothing has changed.

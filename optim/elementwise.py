@@ -171,6 +171,7 @@ class ElementwiseOptimizer(Optimizer):
         closure: if given, it clears the gradients, computes the loss, calls backward and returns the loss, which
             this returns.
 
+        Raises RuntimeError where the very first step finds no gradient at all.
         Raises ValueError for settings that were changed to something out of range, and whatever their arithmetic
         raises; ValueError for a gradient that does not fit its parameter. When it raises, nothing has changed.
         """

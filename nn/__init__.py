@@ -1,6 +1,6 @@
 """Layers, losses and mini-batches on minigrad tensors."""
 
-from nn import data, functional, init
+from nn import data, functional, init, utils
 from nn.activation import ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh
 from nn.container import ModuleDict, ModuleList, Sequential
 from nn.dropout import Dropout
@@ -64,4 +64,5 @@ __all__ = [
     "functional",
     "functional_call",
     "init",
+    "utils",
 ]  # fmt: skip

@@ -1,4 +1,8 @@
-"""Activations as modules."""
+"""Activations as modules.
+
+Those that PyTorch can compute in place take its `inplace`; here it changes nothing but `repr`. The answer is the same,
+and the input keeps its values, which the tape may need.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,18 @@ from nn.module import Module
 
 
 class ReLU(Module):
-    """max(x, 0); subgradient 0 at 0."""
+    """max(x, 0); subgradient 0 at 0. `inplace` is taken and changes nothing: the input keeps its values."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
 
     def forward(self, x: Any) -> Any:
         """max(x, 0)."""
         return ops.relu(x)
+
+    def extra_repr(self) -> str:
+        """The setting, where it is not the default."""
+        return _inplace(self)
 
 
 class Tanh(Module):
@@ -34,10 +45,10 @@ class Sigmoid(Module):
 
 
 class LeakyReLU(Module):
-    """x where it is positive, negative_slope · x elsewhere; that side's derivative at 0."""
+    """x where it is positive, negative_slope · x elsewhere; that side's derivative at 0. `inplace` as in ReLU."""
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
-        self.negative_slope = negative_slope
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        self.negative_slope, self.inplace = negative_slope, inplace
 
     def forward(self, x: Any) -> Any:
         """leaky_relu(x)."""
@@ -45,14 +56,14 @@ class LeakyReLU(Module):
 
     def extra_repr(self) -> str:
         """The slope."""
-        return f"negative_slope={self.negative_slope}"
+        return f"negative_slope={self.negative_slope}{_inplace(self, ', ')}"
 
 
 class ELU(Module):
-    """x where it is positive, alpha · (exp(x) - 1) elsewhere."""
+    """x where it is positive, alpha · (exp(x) - 1) elsewhere. `inplace` as in ReLU."""
 
-    def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = alpha
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha, self.inplace = alpha, inplace
 
     def forward(self, x: Any) -> Any:
         """elu(x)."""
@@ -60,7 +71,7 @@ class ELU(Module):
 
     def extra_repr(self) -> str:
         """The scale."""
-        return f"alpha={self.alpha}"
+        return f"alpha={self.alpha}{_inplace(self, ', ')}"
 
 
 class Softplus(Module):
@@ -99,11 +110,18 @@ class GELU(Module):
 
 
 class SiLU(Module):
-    """x · sigmoid(x)."""
+    """x · sigmoid(x). `inplace` as in ReLU."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
 
     def forward(self, x: Any) -> Any:
         """silu(x)."""
         return ops.silu(x)
+
+    def extra_repr(self) -> str:
+        """The setting, where it is not the default."""
+        return _inplace(self)
 
 
 class Softmax(Module):
@@ -133,3 +151,7 @@ class LogSoftmax(Softmax):
     def forward(self, x: Any) -> Any:
         """log_softmax(x)."""
         return F.log_softmax(x, self.dim)
+
+
+def _inplace(module: Any, before: str = "") -> str:
+    return f"{before}inplace=True" if module.inplace else ""

@@ -84,9 +84,9 @@ class ModuleList(Module, MutableSequence[Any]):
     Raises TypeError for what is no module.
     """
 
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
         self._layers: list[Module] = []
-        self.extend(modules)
+        self.extend(() if modules is None else modules)
 
     def _members(self) -> Iterator[tuple[str, Any]]:
         yield from super()._members()
@@ -132,9 +132,9 @@ class ModuleDict(Module, MutableMapping[str, Any]):
     Raises TypeError for what is no module and for keys that are not strings.
     """
 
-    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()) -> None:
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         self._layers: dict[str, Module] = {}
-        self.update(modules)
+        self.update(() if modules is None else modules)
 
     def _members(self) -> Iterator[tuple[str, Any]]:
         yield from super()._members()

@@ -16,11 +16,12 @@ class Dropout(Module):
     N. Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15 (2014).
 
     p: in [0, 1]; 0.5 by default. Raises ValueError for any other.
+    inplace: changes nothing, as in ReLU.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         F.check_probability("Dropout", p)
-        self.p = p
+        self.p, self.inplace = p, inplace
 
     def forward(self, x: Any) -> Any:
         """x, thinned out in training."""
@@ -28,4 +29,4 @@ class Dropout(Module):
 
     def extra_repr(self) -> str:
         """The probability."""
-        return f"p={self.p}"
+        return f"p={self.p}{', inplace=True' if self.inplace else ''}"

@@ -22,13 +22,18 @@ class Embedding(Module):
 
     num_embeddings, embedding_dim: positive integers.
     padding_idx: a row that starts as 0 and gets no gradient; negative ones count from the end.
+    max_norm: where given, a call first scales each row that it looks up, and whose norm is larger, down to this norm:
+        in the weight itself, which no gradient sees.
+    norm_type: the p of that norm, (Σ|x|ᵖ)^(1/p); 2 by default.
+    scale_grad_by_freq: divide each row's gradient by how often the call looks the row up. Default False.
     sparse: the weight's gradient is a `minigrad.RowSparse`, of the rows that were looked up: nothing of the weight's
         size is allocated. SparseAdam, SGD and Adagrad take it. It becomes an array where the weight is used in other
         ways too, and can't be differentiated again. Default False.
-    dtype, device: of the weight; the default dtype and the CPU.
+    device, dtype: of the weight; the CPU and the default dtype.
 
-    Raises ValueError for sizes that are not positive and a padding_idx out of range. On the CPU, a call raises
-    IndexError for an index outside 0..num_embeddings - 1, and TypeError for indices that are not integers.
+    Raises ValueError for sizes that are not positive, a padding_idx out of range, and a max_norm or norm_type that is
+    not positive. On the CPU, a call raises IndexError for an index outside 0..num_embeddings - 1, and TypeError for
+    indices that are not integers.
     """
 
     weight: Parameter
@@ -38,10 +43,13 @@ class Embedding(Module):
         num_embeddings: int,
         embedding_dim: int,
         padding_idx: int | None = None,
-        *,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
         sparse: bool = False,
+        *,
+        device: str | None = None,
         dtype: DTypeLike | None = None,
-        device: str = "cpu",
     ) -> None:
         for name, value in (("num_embeddings", num_embeddings), ("embedding_dim", embedding_dim)):
             if not isinstance(value, int | np.integer) or value < 1:
@@ -49,20 +57,29 @@ class Embedding(Module):
         if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
             raise ValueError(f"Embedding: padding_idx must be one of {num_embeddings} rows, got {padding_idx}")
         self.num_embeddings, self.embedding_dim = int(num_embeddings), int(embedding_dim)
-        self.sparse = bool(sparse)
+        F.check_norm("Embedding", max_norm, norm_type)
+        self.max_norm, self.norm_type = max_norm, norm_type
+        self.scale_grad_by_freq, self.sparse = bool(scale_grad_by_freq), bool(sparse)
         self.padding_idx = None if padding_idx is None else int(padding_idx) % self.num_embeddings
-        self.weight = Parameter(filled(0.0, (self.num_embeddings, self.embedding_dim), dtype, device))
+        self.weight = Parameter(filled(0.0, (self.num_embeddings, self.embedding_dim), device, dtype))
         self.reset_parameters()
 
     @classmethod
     def from_pretrained(
-        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, *, sparse: bool = False
+        cls,
+        embeddings: Any,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
     ) -> Embedding:
         """An embedding with these rows, which are copied; `freeze` keeps them from being trained."""
         rows = as_array(embeddings)
         if rows.ndim != 2:
             raise ValueError(f"Embedding.from_pretrained: expected rows of shape (n, dim), got shape {rows.shape}")
-        made = cls(rows.shape[0], rows.shape[1], padding_idx, sparse=sparse)
+        made = cls(rows.shape[0], rows.shape[1], padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
         made.weight = Parameter(rows.copy(), requires_grad=not freeze)
         return made
 
@@ -75,9 +92,20 @@ class Embedding(Module):
 
     def forward(self, indices: Any) -> Any:
         """weight[indices]."""
-        return F.embedding(indices, self.weight, self.padding_idx, sparse=self.sparse)
+        return F.embedding(
+            indices,
+            self.weight,
+            self.padding_idx,
+            self.max_norm,
+            self.norm_type,
+            self.scale_grad_by_freq,
+            self.sparse,
+        )
 
     def extra_repr(self) -> str:
-        """The sizes, and the padding row where there is one."""
-        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
-        return f"{self.num_embeddings}, {self.embedding_dim}{padding}{', sparse=True' if self.sparse else ''}"
+        """The sizes, and the settings that are not the defaults."""
+        defaults = {
+            "padding_idx": None, "max_norm": None, "norm_type": 2.0, "scale_grad_by_freq": False, "sparse": False
+        }  # fmt: skip
+        given = [f"{name}={getattr(self, name)}" for name, usual in defaults.items() if getattr(self, name) != usual]
+        return ", ".join([f"{self.num_embeddings}, {self.embedding_dim}", *given])

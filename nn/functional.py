@@ -16,7 +16,7 @@ from minigrad import sparse as row_sparse
 from minigrad.ops import elu, gelu, leaky_relu, linear, relu, sigmoid, silu, tanh
 from minigrad.ops import layers as fused
 from minigrad.ops.index import positions
-from minigrad.tape import Variable
+from minigrad.tape import Variable, differentiable
 from minigrad.tensor import as_array
 
 __all__ = [
@@ -40,7 +40,7 @@ def _axis(input: Any, dim: int | None) -> int:
     return (0 if input.ndim in (0, 1, 3) else 1) if dim is None else dim
 
 
-def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
+def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """exp(x) over its sum along an axis.
 
     dim: the axis. None means 0 for inputs of 0, 1 or 3 axes and 1 for others, so rather say which.
@@ -49,7 +49,7 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
     return ops.softmax(input if dtype is None else ops.astype(input, dtype), _axis(input, dim))
 
 
-def log_softmax(input: Any, dim: int | None = None, dtype: Any = None) -> Any:
+def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """Logarithm of softmax, without overflow; arguments as of `softmax`."""
     return ops.log_softmax(input if dtype is None else ops.astype(input, dtype), _axis(input, dim))
 
@@ -66,27 +66,65 @@ def check_probability(name: str, p: float) -> None:
 def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
     """In training, each element 0 with probability p and the others times 1 / (1 - p); else the input itself.
 
-    Drawn on the host, from the stream that `minigrad.manual_seed` seeds, so that every device and type drops the same.
+    Drawn from the stream that `minigrad.manual_seed` seeds; every device and type drops the same.
     """
     check_probability("dropout", p)
     if not training or p == 0:
         return input
-    kept = backend.default_generator().random(input.shape, dtype=np.float32) >= p
-    scale = np.multiply(kept, 1 / (1 - p) if p < 1 else 0.0, dtype=input.dtype)
-    return input * backend.to_device(scale, backend.device_of(as_array(input)))
+    return fused.dropout(input, p)
 
 
-def embedding(input: Any, weight: Any, padding_idx: int | None = None, *, sparse: bool = False) -> Any:
+def check_norm(name: str, max_norm: float | None, norm_type: float) -> None:
+    """Raise ValueError unless a norm's limit, where there is one, and its p are positive."""
+    if max_norm is not None and not max_norm > 0:
+        raise ValueError(f"{name}: max_norm must be positive or None, got {max_norm!r}")
+    if not norm_type > 0:
+        raise ValueError(f"{name}: norm_type must be positive, got {norm_type!r}")
+
+
+def embedding(
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
     """weight[input]: a row of `weight` for each index; the row `padding_idx` gets no gradient.
 
+    max_norm: where given, rows that are looked up, and whose norm is larger, are first scaled down to this norm, in
+        `weight` itself: a write that no gradient sees.
+    norm_type: the p of that norm, (Σ|x|ᵖ)^(1/p).
+    scale_grad_by_freq: divide each row's gradient by how often it was looked up.
     sparse: give `weight` a RowSparse gradient, which cannot be differentiated again.
 
     Raises TypeError for indices that are not integers; on the CPU, IndexError for one out of range.
     """
+    check_norm("embedding", max_norm, norm_type)
     if padding_idx is not None and padding_idx < 0:
         padding_idx += len(weight)
+    indices, array = as_array(input), as_array(weight)
     operation = row_sparse.embedding if sparse else fused.embedding
-    return operation(weight, as_array(input), padding_idx)
+    if max_norm is not None:
+        looked_up = operation(array, indices)
+        norms = np.linalg.norm(looked_up, norm_type, axis=-1, keepdims=True)
+        scale = np.where(norms > max_norm, max_norm / (norms + 1e-7), 1)  # 1e-7 as in torch
+        array[indices] = (looked_up * scale).astype(array.dtype, copy=False)
+        if isinstance(weight, Variable):
+            weight.mark_written()
+    rows = operation(weight, indices, padding_idx)
+    if not scale_grad_by_freq:
+        return rows
+    counts = np.zeros_like(array, shape=array.shape[:1])
+    np.add.at(counts, indices, 1)
+    return _scaled_backward(rows, np.expand_dims(1 / counts[indices], -1))
+
+
+@differentiable(lambda g, factor: g * factor)
+def _scaled_backward(x: Any, factor: Any) -> Any:
+    """x itself, whose gradient is multiplied by `factor`."""
+    return x
 
 
 def layer_norm(
@@ -177,18 +215,36 @@ def _pair(name: str, input: Any, target: Any) -> tuple[Any, Any]:
     return input, target
 
 
-def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
-    """|input - target|; subgradient 0 at 0."""
+def _weighted(name: str, losses: Any, weight: Any, reduction: str) -> Any:
+    """`losses` times weights of their shape, if there are any, reduced; "mean" divides by the sum of the weights."""
+    if weight is None:
+        return _reduced(name, losses, reduction)
+    weight = weight if isinstance(weight, Variable) else as_array(weight)
+    if weight.shape != losses.shape:
+        raise ValueError(f"{name}: expected a weight of shape {losses.shape}, got {weight.shape}")
+    if reduction != "mean":
+        return _reduced(name, losses * weight, reduction)
+    return ops.sum(losses * weight) / ops.sum(weight)
+
+
+def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+    """|input - target|; subgradient 0 at 0.
+
+    weight: a factor for each element; "mean" then divides by their sum.
+    """
     input, target = _pair("l1_loss", input, target)
-    return _reduced("l1_loss", ops.absolute(input - target), reduction)
+    return _weighted("l1_loss", ops.absolute(input - target), weight, reduction)
 
 
-def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
-    """(input - target)²."""
-    if reduction == "mean":
+def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
+    """(input - target)².
+
+    weight: a factor for each element; "mean" then divides by their sum.
+    """
+    if reduction == "mean" and weight is None:
         return ops.mean_squared_error(input, target if isinstance(target, Variable) else as_array(target))
     input, target = _pair("mse_loss", input, target)
-    return _reduced("mse_loss", ops.square(input - target), reduction)
+    return _weighted("mse_loss", ops.square(input - target), weight, reduction)
 
 
 def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
@@ -204,8 +260,10 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     return _reduced("smooth_l1_loss", _huber(input - target, beta) / beta, reduction)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
     """d² / 2 for |d| <= delta, delta · (|d| - delta / 2) elsewhere, d = input - target.
+
+    weight: a factor for each element. As in PyTorch "mean" divides by their number here, not by their sum.
 
     P. J. Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35 (1964).
 
@@ -214,7 +272,8 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     input, target = _pair("huber_loss", input, target)
-    return _reduced("huber_loss", _huber(input - target, delta), reduction)
+    losses = _weighted("huber_loss", _huber(input - target, delta), weight, "none")
+    return _reduced("huber_loss", losses, reduction)
 
 
 def _huber(difference: Any, delta: float) -> Any:
@@ -267,6 +326,7 @@ def cross_entropy(
     input: Any,
     target: Any,
     weight: Any = None,
+    *,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
@@ -289,6 +349,8 @@ def cross_entropy(
             return ops.softmax_cross_entropy(input, labels)
         except (IndexError, ValueError):
             pass  # a label to ignore, or another shape; what is wrong raises again below
+    if weight is None and reduction == "mean" and not label_smoothing and fused.kernel_takes(input, labels):
+        return fused.cross_entropy_kernel(input, labels, ignore_index)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
     log_probabilities = ops.log_softmax(input, min(1, input.ndim - 1))

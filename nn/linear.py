@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minigrad import Tensor, backend
+from minigrad import Tensor
 from minigrad.ops import linear
 from nn import init
 from nn.module import Module
-from nn.parameter import Parameter
+from nn.parameter import Parameter, filled
 
 
 class Linear(Module):
@@ -22,7 +22,7 @@ class Linear(Module):
 
     in_features, out_features: positive integers.
     bias: False leaves b out.
-    dtype, device: of the parameters; the default dtype and the CPU.
+    device, dtype: of the parameters; the CPU and the default dtype.
 
     Raises ValueError for sizes that are not positive integers.
     """
@@ -35,16 +35,15 @@ class Linear(Module):
         in_features: int,
         out_features: int,
         bias: bool = True,
+        device: str | None = None,
         dtype: DTypeLike | None = None,
-        device: str = "cpu",
     ) -> None:
         for name, value in (("in_features", in_features), ("out_features", out_features)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"Linear: {name} must be a positive integer, got {value!r}")
         self.in_features, self.out_features = int(in_features), int(out_features)
-        dtype = dtype or backend.get_default_dtype()
-        self.weight = Parameter(backend.to_device(np.empty((out_features, in_features), dtype), device))
-        self.bias = Parameter(backend.to_device(np.empty(out_features, dtype), device)) if bias else None
+        self.weight = Parameter(filled(0.0, (self.out_features, self.in_features), device, dtype))
+        self.bias = Parameter(filled(0.0, self.out_features, device, dtype)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -143,7 +143,14 @@ class CrossEntropyLoss(Loss):
         """The loss."""
         if self._plain:  # to pass on what the defaults are takes as long as a small addition
             return F.cross_entropy(input, target)
-        return F.cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
+        return F.cross_entropy(
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
 
 
 class NLLLoss(Loss):

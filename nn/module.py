@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,6 +24,19 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
+@dataclass(frozen=True)
+class ForwardHook:
+    """A forward hook or pre-hook, and how it is to be called."""
+
+    function: Callable[..., Any]
+    with_kwargs: bool
+    always_call: bool = False
+
+    def __call__(self, module: Module, args: Any, kwargs: dict[str, Any], *answer: Any) -> Any:
+        """What the hook returns."""
+        return self.function(module, args, *((kwargs,) if self.with_kwargs else ()), *answer)
+
+
 class Module:
     """Something with parameters that maps tensors to tensors. Subclasses write `forward`.
 
@@ -39,8 +54,8 @@ class Module:
     """
 
     training = True
-    _pre_hooks: dict[int, Callable[..., Any]] | None = None
-    _hooks: dict[int, Callable[..., Any]] | None = None
+    _pre_hooks: dict[int, Any] | None = None  # ForwardHooks
+    _hooks: dict[int, Any] | None = None
 
     def forward(self, *args: Any, **options: Any) -> Any:
         """What the module computes."""
@@ -55,28 +70,84 @@ class Module:
         """`forward`: a call goes there directly, until a hook is registered on a module of the class."""
         return self.forward(*args, **options)
 
-    def _call_with_hooks(self, *args: Any, **options: Any) -> Any:
-        for pre_hook in tuple((self._pre_hooks or {}).values()):
-            changed = pre_hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        answer = self.forward(*args, **options)
-        for hook in tuple((self._hooks or {}).values()):
-            changed = hook(self, args, answer)
-            answer = answer if changed is None else changed
+    def _call_with_hooks(self, *args: Any, **kwargs: Any) -> Any:
+        waiting = list((self._hooks or {}).values())
+        answer = None
+        try:
+            args, kwargs = self._run_pre_hooks(args, kwargs)
+            answer = self.forward(*args, **kwargs)
+            while waiting:
+                changed = waiting.pop(0)(self, args, kwargs, answer)
+                answer = answer if changed is None else changed
+        except Exception:
+            for hook in waiting:
+                if hook.always_call:
+                    self._run_silenced(hook, args, kwargs, answer)
+            raise
         return answer
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, args)` before forward; what it returns, if not None, replaces args."""
-        self._pre_hooks = self._pre_hooks or {}
-        self._heed_hooks()
-        return RemovableHandle(self._pre_hooks, hook)
+    def _run_pre_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        for hook in tuple((self._pre_hooks or {}).values()):
+            changed = hook(self, args, kwargs)
+            if changed is None:
+                continue
+            if not hook.with_kwargs:
+                args = changed if isinstance(changed, tuple) else (changed,)
+            elif isinstance(changed, tuple) and len(changed) == 2:
+                args, kwargs = changed
+            else:
+                raise RuntimeError(
+                    f"{type(self).__name__}: a forward pre-hook with_kwargs must return None or (args, kwargs), "
+                    f"got {changed!r}"
+                )
+        return args, kwargs
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call `hook(module, args, answer)` after forward; what it returns, if not None, replaces the answer."""
+    def _run_silenced(self, hook: ForwardHook, args: Any, kwargs: dict[str, Any], answer: Any) -> None:
+        try:
+            hook(self, args, kwargs, answer)
+        except Exception as error:
+            warnings.warn(
+                f"{type(self).__name__}: a forward hook with always_call raised {error!r} after another error, "
+                "which is the one to be raised",
+                stacklevel=4,
+            )
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args)` before forward; what it returns, if not None, replaces args.
+
+        prepend: call it before the hooks that are there already.
+        with_kwargs: call `hook(module, args, kwargs)`, which returns None or the (args, kwargs) to go on with.
+        """
+        self._pre_hooks = self._pre_hooks or {}
+        return self._registered(self._pre_hooks, ForwardHook(hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """Call `hook(module, args, answer)` after forward; what it returns, if not None, replaces the answer.
+
+        prepend: call it before the hooks that are there already.
+        with_kwargs: call `hook(module, args, kwargs, answer)`.
+        always_call: call it also where forward or a hook raised, with None as the answer where there is none.
+        """
         self._hooks = self._hooks or {}
+        return self._registered(self._hooks, ForwardHook(hook, with_kwargs, always_call), prepend)
+
+    def _registered(self, hooks: dict[int, Any], hook: ForwardHook, prepend: bool) -> RemovableHandle:
         self._heed_hooks()
-        return RemovableHandle(self._hooks, hook)
+        earlier = dict(hooks)
+        handle = RemovableHandle(hooks, hook)
+        if prepend:
+            for key in earlier:
+                hooks[key] = hooks.pop(key)
+        return handle
 
     def _heed_hooks(self) -> None:
         type(self).__call__ = Module._call_with_hooks  # type: ignore[method-assign]
@@ -159,9 +230,9 @@ class Module:
         for name, child in self._named_children(remove_duplicate):
             yield from child.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
-        """This module and all those in it, each once."""
-        return (module for _, module in self.named_modules())
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
+        """This module and all those in it, each once (or, if so wished, as often as it is used)."""
+        return (module for _, module in self.named_modules(remove_duplicate=remove_duplicate))
 
     def named_tensors(
         self, kind: Any, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -227,11 +298,11 @@ class Module:
 
     # --- changing all of it
 
-    def apply(self: M, function: Callable[[Module], Any]) -> M:
-        """Call `function` on every module in this one, children first, and return the module."""
+    def apply(self: M, fn: Callable[[Module], Any]) -> M:
+        """Call `fn` on every module in this one, children first, and return the module."""
         for child in self.children():
-            child.apply(function)
-        function(self)
+            child.apply(fn)
+        fn(self)
         return self
 
     def train(self: M, mode: bool = True) -> M:

@@ -21,7 +21,7 @@ class LayerNorm(Module):
     normalized_shape: the lengths of those axes, or the one of the last axis.
     eps: added to the variance; 1e-5.
     elementwise_affine: False leaves weight (which starts as 1) and bias (0) out; bias=False only the bias.
-    dtype, device: of the parameters; the default dtype and the CPU.
+    device, dtype: of the parameters; the CPU and the default dtype.
 
     Raises ValueError for lengths that are not positive integers, and in a call for an input of other last axes.
     """
@@ -35,15 +35,15 @@ class LayerNorm(Module):
         eps: float = 1e-5,
         elementwise_affine: bool = True,
         bias: bool = True,
+        device: str | None = None,
         dtype: DTypeLike | None = None,
-        device: str = "cpu",
     ) -> None:
         shape = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
         if not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
             raise ValueError(f"LayerNorm: normalized_shape must be of positive integers, got {normalized_shape!r}")
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
-        self.weight = Parameter(filled(1.0, shape, dtype, device)) if elementwise_affine else None
-        self.bias = Parameter(filled(0.0, shape, dtype, device)) if elementwise_affine and bias else None
+        self.weight = Parameter(filled(1.0, shape, device, dtype)) if elementwise_affine else None
+        self.bias = Parameter(filled(0.0, shape, device, dtype)) if elementwise_affine and bias else None
 
     def forward(self, x: Any) -> Any:
         """x normalized."""
@@ -68,7 +68,7 @@ class BatchNorm1d(Module):
     momentum: of the running statistics, 0.1; None for the mean over all batches so far.
     affine: False leaves weight (which starts as 1) and bias (0) out; bias=False only the bias.
     track_running_stats: False keeps no running statistics, and uses those of the batch in evaluation too.
-    dtype, device: of parameters and running statistics; the default dtype and the CPU.
+    device, dtype: of parameters and running statistics; the CPU and the default dtype.
 
     Raises ValueError for num_features that is not a positive integer, and in a call for other shapes, and in training
     for fewer than two values in a channel.
@@ -87,8 +87,8 @@ class BatchNorm1d(Module):
         momentum: float | None = 0.1,
         affine: bool = True,
         track_running_stats: bool = True,
+        device: str | None = None,
         dtype: DTypeLike | None = None,
-        device: str = "cpu",
         *,
         bias: bool = True,
     ) -> None:
@@ -96,12 +96,18 @@ class BatchNorm1d(Module):
             raise ValueError(f"BatchNorm1d: num_features must be a positive integer, got {num_features!r}")
         self.num_features, self.eps, self.momentum = int(num_features), eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self.weight = Parameter(filled(1.0, self.num_features, dtype, device)) if affine else None
-        self.bias = Parameter(filled(0.0, self.num_features, dtype, device)) if affine and bias else None
+        self.weight = Parameter(filled(1.0, self.num_features, device, dtype)) if affine else None
+        self.bias = Parameter(filled(0.0, self.num_features, device, dtype)) if affine and bias else None
         tracked = track_running_stats
-        self.running_mean = Buffer(filled(0.0, self.num_features, dtype, device)) if tracked else None
-        self.running_var = Buffer(filled(1.0, self.num_features, dtype, device)) if tracked else None
-        self.num_batches_tracked = Buffer(filled(0, (), np.int64, device)) if tracked else None
+        self.running_mean = Buffer(filled(0.0, self.num_features, device, dtype)) if tracked else None
+        self.running_var = Buffer(filled(1.0, self.num_features, device, dtype)) if tracked else None
+        self.num_batches_tracked = Buffer(filled(0, (), device, np.int64)) if tracked else None
+
+    def reset_running_stats(self) -> None:
+        """Forget the batches so far: a mean of 0, a variance of 1."""
+        for buffer, start in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
+            if buffer is not None:
+                buffer[...] = start
 
     def forward(self, x: Any) -> Any:
         """x normalized."""

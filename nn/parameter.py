@@ -50,6 +50,6 @@ def _rebuilt(data: Any, persistent: bool) -> Buffer:
     return Buffer(data, persistent=persistent)
 
 
-def filled(value: float, shape: int | tuple[int, ...], dtype: DTypeLike | None, device: str) -> Any:
-    """A new array of one value: where layers begin."""
-    return backend.to_device(np.full(shape, value, dtype or backend.get_default_dtype()), device)
+def filled(value: float, shape: int | tuple[int, ...], device: str | None, dtype: DTypeLike | None) -> Any:
+    """A new array of one value, on the CPU and of the default dtype where None is given: where layers begin."""
+    return backend.to_device(np.full(shape, value, dtype or backend.get_default_dtype()), device or "cpu")

@@ -130,6 +130,10 @@ LAYERS = {
         Case(indices("n"), {"padding_idx": 1}, (channels, 2), exact=False),
         Case(indices("n"), {"padding_idx": -1}, (channels, 2), exact=False),
         Case(indices(), {}, (channels, 3)),
+        Case(indices("n"), {"max_norm": 1.1, "padding_idx": 0}, (channels, 2), exact=False),
+        Case(indices("n", "length"), {"max_norm": 0.9, "norm_type": 1.0}, (channels, 3), exact=False),
+        Case(indices("n", "length"), {"scale_grad_by_freq": True}, (channels, 2), exact=False),
+        Case(indices("n"), {"scale_grad_by_freq": True, "padding_idx": 1}, (channels, 2), exact=False),
     ],
     "Flatten": [
         Case(matrix()), Case(cube()), Case(cube(), {"start_dim": 0}), Case(cube(), {"end_dim": 1}),

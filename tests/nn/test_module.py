@@ -232,6 +232,65 @@ def test_hooks_see_and_replace():
     assert layer(x).tolist() == [1, 0]
 
 
+class Scaled(nn.Module):
+    def forward(self, x, *, scale=1):
+        if scale == 0:
+            raise ZeroDivisionError("scale")
+        return x * scale
+
+
+def test_hooks_in_an_order_of_ones_own():
+    module, seen = Scaled(), []
+    for name, prepend in (("b", False), ("a", True), ("c", False), ("first", True)):
+        module.register_forward_pre_hook(lambda m, args, name=name: seen.append(f"before {name}"), prepend=prepend)
+        module.register_forward_hook(lambda m, args, answer, name=name: seen.append(f"after {name}"), prepend=prepend)
+    module(1)
+    assert seen == [f"{when} {name}" for when in ("before", "after") for name in ("first", "a", "b", "c")]
+
+
+def test_hooks_with_keyword_arguments():
+    module, seen = Scaled(), []
+    handle = module.register_forward_pre_hook(lambda m, args, kwargs: ((args[0] + 1,), {"scale": 10}), with_kwargs=True)
+    module.register_forward_pre_hook(lambda m, args, kwargs: seen.append((args, kwargs)), with_kwargs=True)
+    module.register_forward_hook(lambda m, args, kwargs, answer: answer + kwargs["scale"], with_kwargs=True)
+    assert module(1, scale=3) == 30
+    assert seen == [((2,), {"scale": 10})]
+    handle.remove()
+    assert module(1, scale=3) == 6
+    with (
+        module.register_forward_pre_hook(lambda m, args, kwargs: args, with_kwargs=True),
+        pytest.raises(
+            RuntimeError, match=r"Scaled: a forward pre-hook with_kwargs must return None or \(args, kwargs\)"
+        ),
+    ):
+        module(1, scale=3)
+
+
+def test_hooks_that_are_always_called():
+    module, seen = Scaled(), []
+    module.register_forward_hook(lambda m, args, answer: seen.append("not this"))
+    module.register_forward_hook(lambda m, args, answer: seen.append((args, answer)), always_call=True)
+    with pytest.raises(ZeroDivisionError):
+        module(1, scale=0)
+    assert seen == [((1,), None)]
+    module(2)
+    assert seen == [((1,), None), "not this", ((2,), 2)]
+
+    calls = []
+
+    def fails(m, args, answer):
+        calls.append(args)
+        raise KeyError("hook")
+
+    module.register_forward_hook(fails, always_call=True)
+    with pytest.raises(KeyError, match="hook"):
+        module(3)
+    assert calls == [(3,)]  # not again for its own error
+    with pytest.warns(UserWarning, match=r"Scaled: a forward hook with always_call raised KeyError\('hook'\)"):  # noqa: SIM117
+        with pytest.raises(ZeroDivisionError):
+            module(1, scale=0)
+
+
 def test_hooks_inside_a_model(net):
     seen = []
     net.second.register_forward_hook(lambda module, args, answer: seen.append(answer.shape))
@@ -280,6 +339,11 @@ def test_repr(net):
     assert repr(net).splitlines()[:2] == ["Net(", "  (first): Linear(in_features=2, out_features=3, bias=True)"]
     assert repr(nn.CrossEntropyLoss()) == "CrossEntropyLoss(reduction='mean', ignore_index=-100, label_smoothing=0.0)"
     assert repr(nn.Embedding(5, 2, -1)) == "Embedding(5, 2, padding_idx=4)"
+    assert repr(nn.Embedding(5, 2, max_norm=1.5)) == "Embedding(5, 2, max_norm=1.5)"
+    assert repr(nn.ReLU(inplace=True)) == "ReLU(inplace=True)"
+    assert repr(nn.ELU()) == "ELU(alpha=1.0)"
+    assert repr(nn.LeakyReLU(0.1, True)) == "LeakyReLU(negative_slope=0.1, inplace=True)"
+    assert repr(nn.Dropout(0.1, inplace=True)) == "Dropout(p=0.1, inplace=True)"
     for name in ("ELU", "GELU", "SiLU", "LeakyReLU", "Softplus", "Softmax", "LogSoftmax", "Identity", "KLDivLoss"):
         assert repr(getattr(nn, name)()).startswith(f"{name}(")
 
@@ -343,3 +407,58 @@ def test_a_sparse_embedding_has_row_sparse_gradients():
     assert repr(sparse) == "Embedding(6, 2, padding_idx=1, sparse=True)"
     sparse.to(dtype=np.float64)
     assert sparse.weight.grad.dtype == np.float64
+
+
+def test_rows_that_are_looked_up_are_limited():
+    rows = np.array([[3.0, 4.0], [0.3, 0.4], [6.0, 8.0], [0.0, 0.0]])
+    layer = nn.Embedding.from_pretrained(rows, freeze=False, max_norm=1.0)
+    used = layer(np.array([1, 0, 0, 3]))
+    np.testing.assert_allclose(used.numpy(), [[0.3, 0.4], [0.6, 0.8], [0.6, 0.8], [0, 0]], rtol=1e-7)
+    np.testing.assert_allclose(layer.weight.numpy(), [[0.6, 0.8], [0.3, 0.4], [6.0, 8.0], [0, 0]], rtol=1e-7)
+    used.sum().backward()
+    assert layer.weight.grad.tolist() == [[2, 2], [1, 1], [0, 0], [1, 1]]
+    with pytest.raises(IndexError):
+        layer(np.array([2, 4]))
+    assert layer.weight.numpy()[2].tolist() == [6, 8]  # an error changes nothing
+
+
+def test_a_backward_that_needs_rows_as_they_were_before_they_were_limited():
+    layer = nn.Embedding.from_pretrained(np.array([[3.0, 4.0]]), freeze=False, max_norm=1.0)
+    square = (layer.weight * layer.weight).sum()
+    layer(np.array([0]))
+    with pytest.raises(RuntimeError, match="written in place"):
+        square.backward()
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_gradients_by_frequency(sparse):
+    layer = nn.Embedding(4, 1, padding_idx=3, scale_grad_by_freq=True, sparse=sparse, dtype=np.float64)
+    factors = np.array([[1.0], [2.0], [6.0], [5.0], [9.0]])
+    (layer(np.array([1, 2, 1, 1, 3])) * factors).sum().backward()
+    assert layer.weight.grad.numpy().tolist() == [[0], [4], [2], [0]]
+
+
+@pytest.mark.parametrize("kind", [nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SiLU, nn.Dropout])
+def test_in_place_is_taken_and_changes_nothing(kind):
+    x = mg.tensor([-1.0, 2.0], requires_grad=True)
+    mg.manual_seed(0)
+    wanted = kind()(x).tolist()
+    mg.manual_seed(0)
+    assert kind(inplace=True)(x).tolist() == wanted
+    assert x.tolist() == [-1, 2]
+
+
+def test_statistics_are_reset():
+    norm = nn.BatchNorm1d(2)
+    norm(np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32))
+    norm.reset_running_stats()
+    assert [buffer.tolist() for buffer in norm.buffers()] == [[0, 0], [1, 1], 0]
+    nn.BatchNorm1d(2, track_running_stats=False).reset_running_stats()
+
+
+def test_a_device_of_none_is_the_cpu():
+    options = {"device": None, "dtype": None}
+    for module in (nn.Linear(2, 2, **options), nn.LayerNorm(2, **options), nn.BatchNorm1d(2, **options)):
+        assert {p.device for p in module.parameters()} == {"cpu"}
+    assert nn.Embedding(2, 2, **options).weight.dtype == mg.get_default_dtype()
+    assert len(nn.ModuleList(None)) == len(nn.ModuleDict(None)) == 0

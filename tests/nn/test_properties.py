@@ -193,3 +193,15 @@ def test_dropout_drops_the_share_that_it_is_told_to():
     for p in (0.1, 0.5, 0.8):
         dropped = (F.dropout(np.ones(40_000), p) == 0).mean()
         assert abs(dropped - p) < 4 * np.sqrt(p * (1 - p) / 40_000)
+
+
+@identity(matrices, seeds)
+def test_weights_of_elements(x, seed):
+    rng = np.random.default_rng(seed)
+    y, weight = rng.normal(size=x.shape), rng.uniform(0.5, 2, x.shape)
+    for loss in (F.mse_loss, F.l1_loss, F.huber_loss):
+        each = loss(x, y, reduction="none") * weight
+        np.testing.assert_allclose(loss(x, y, weight=weight, reduction="none"), each)
+        np.testing.assert_allclose(loss(x, y, weight=weight, reduction="sum"), each.sum())
+        total = weight.size if loss is F.huber_loss else weight.sum()
+        np.testing.assert_allclose(loss(x, y, weight=weight), each.sum() / total)

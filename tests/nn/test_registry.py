@@ -1,6 +1,10 @@
 """Whatever is public is tested."""
 
+import doctest
 import inspect
+import sys
+
+import pytest
 
 import nn
 import nn.functional as F
@@ -42,3 +46,9 @@ def test_whatever_is_public_is_documented():
     for module, names in ((nn, nn.__all__), (F, F.__all__), (nn.init, nn.init.__all__)):
         for name in names:
             assert getattr(module, name).__doc__, name
+
+
+@pytest.mark.parametrize("module", sorted(name for name in sys.modules if name.startswith("nn.")))
+def test_doctests(module):
+    failed, _ = doctest.testmod(sys.modules[module])
+    assert failed == 0

@@ -1,7 +1,11 @@
-"""Every layer and loss against PyTorch: value, gradient, second gradient, buffers, initial values' ranges."""
+"""Every layer and loss against PyTorch: value, gradient, second gradient, buffers, initial values, arguments."""
+
+import inspect
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import minigrad as mg
 import nn
@@ -189,3 +193,206 @@ def test_gains():
 
 def test_every_layer_and_loss_is_compared():
     assert {name for name, _ in CASES} == set(TABLE)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_weights_of_elements(reduction):
+    rng = np.random.default_rng(0)
+    x, y, w = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng.uniform(0.5, 2, (4, 3))
+    for name in ("mse_loss", "l1_loss", "huber_loss"):
+        call = lambda f, *xs, name=name: getattr(f, name)(*xs[:2], weight=xs[2], reduction=reduction)
+        for ours, theirs in zip(*both(call, x, y, w), strict=True):
+            close(ours, theirs)
+
+
+# --- clipping
+
+
+@st.composite
+def gradients(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shapes = draw(st.lists(st.sampled_from([(), (1,), (4,), (2, 3)]), min_size=1, max_size=4))
+    made = [np.array(rng.normal(size=shape), draw(st.sampled_from([np.float64, np.float32]))) for shape in shapes]
+    if draw(st.booleans()):
+        made[0].reshape(-1)[0] = draw(st.sampled_from([np.nan, np.inf, -np.inf, 0.0]))
+    return made
+
+
+def with_gradients(arrays):
+    ours, theirs = [], []
+    for g in arrays:
+        ours.append(mg.tensor(np.zeros_like(g), requires_grad=True))
+        ours[-1].grad = g.copy()
+        theirs.append(torch.zeros(g.shape, dtype=torch.from_numpy(g).dtype, requires_grad=True))
+        theirs[-1].grad = torch.from_numpy(g.copy())
+    return ours, theirs
+
+
+@settings(max_examples=80, deadline=None)
+@given(gradients(), st.sampled_from([1, 2, 2.0, 3, 0.5, float("inf"), "inf"]), st.sampled_from([0.0, 0.3, 2.0, 1e3]))
+def test_clipping(arrays, norm_type, limit):
+    tolerance = {"rtol": 1e-5 if any(g.dtype == np.float32 for g in arrays) else 1e-12, "atol": 1e-12}
+
+    def same(ours, theirs):
+        for p, q in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), **tolerance)
+
+    ours, theirs = with_gradients(arrays)
+    norm = nn.utils.clip_grad_norm_(ours, limit, norm_type)
+    wanted = torch.nn.utils.clip_grad_norm_(theirs, limit, norm_type)
+    np.testing.assert_allclose(norm.item(), wanted.item(), **tolerance)
+    assert norm.dtype == wanted.numpy().dtype
+    assert norm.shape == tuple(wanted.shape)
+    same(ours, theirs)
+    ours, theirs = with_gradients(arrays)
+    nn.utils.clip_grad_value_(ours, limit)
+    torch.nn.utils.clip_grad_value_(theirs, limit)
+    same(ours, theirs)
+    for package, parameters in ((nn, ours), (torch.nn, theirs)):
+        norm = package.utils.get_total_norm([p.grad for p in parameters])
+        package.utils.clip_grads_with_norm_(parameters, 0.1, norm)
+    same(ours, theirs)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_errors_of_clipping(value):
+    for package, parameters in zip((nn, torch.nn), with_gradients([np.array([1.0, value])]), strict=True):
+        with pytest.raises(RuntimeError, match="norm"):
+            package.utils.clip_grad_norm_(parameters, 1.0, error_if_nonfinite=True)
+        np.testing.assert_array_equal(parameters[0].grad.numpy(), [1.0, value])
+
+
+# --- hooks
+
+
+def trace(package, fails):
+    """What hooks of all kinds see, and what comes out."""
+    seen = []
+
+    class Scaled(package.Module):
+        def forward(self, x, scale=1):
+            if fails:
+                raise ZeroDivisionError("scale")
+            return x * scale
+
+    module = Scaled()
+
+    def before(name, changed=None):
+        def hook(module, args, *kwargs):
+            seen.append((f"before {name}", args, *map(dict, kwargs)))
+            return changed
+
+        return hook
+
+    def after(name, changed=None):
+        def hook(module, args, *kwargs_and_answer):
+            seen.append((f"after {name}", args, *kwargs_and_answer))
+            return changed
+
+        return hook
+
+    module.register_forward_pre_hook(before("a", 5))
+    module.register_forward_pre_hook(before("b", ((7,), {"scale": 3})), prepend=True, with_kwargs=True)
+    module.register_forward_pre_hook(before("c"), with_kwargs=True)
+    module.register_forward_hook(after("a"), always_call=True)
+    module.register_forward_hook(after("b", 100), prepend=True, with_kwargs=True)
+    module.register_forward_hook(after("c"), always_call=True, with_kwargs=True)
+    try:
+        seen.append(module(1, scale=2))
+    except ZeroDivisionError as error:
+        seen.append(str(error))
+    return seen
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_hooks_are_called_alike(fails):
+    assert trace(nn, fails) == trace(torch.nn, fails)
+
+
+# --- arguments
+
+DROPPED = {"size_average", "reduce", "foreach", "_stacklevel", "_weight", "_freeze"}
+"""Arguments of torch's that are left out: deprecated, choosing an implementation, or internal."""
+
+UNLIKE = {
+    "Module.to": "device and dtype; torch takes them in any order, or another tensor",
+    "Module.state_dict": "a copy; torch can also write into a dictionary of the caller's",
+    "Module.load_state_dict": "it copies; torch can also take the tensors themselves",
+    "Parameter": "torch's has no signature",
+    "Buffer": "torch's has no signature",
+}
+WITHOUT_SIGNATURE = {
+    "F.gelu": "x, approximate='none'",
+    "F.linear": "x, weight, bias=None",
+    "F.softplus": "input, beta=1.0, threshold=20.0",
+}
+"""Functions whose arguments torch only documents; `functional_call` is in torch.func, and its `params` come first."""
+IN_PLACE = {"F.relu", "F.leaky_relu", "F.elu", "F.silu", "F.dropout"}
+"""Functions without `inplace`: code that counts on the input being overwritten has to see that it is not."""
+OPERATIONS = {"F.relu", "F.leaky_relu", "F.elu", "F.silu", "F.sigmoid", "F.tanh"}
+"""minigrad's own operations: their `input` is called `x`."""
+MISSING = {
+    "T_destination", "bfloat16", "call_super_init", "compile", "cpu", "cuda", "double", "dump_patches", "float",
+    "get_extra_state", "half", "ipu", "mtia", "register_backward_hook", "register_full_backward_hook",
+    "register_full_backward_pre_hook", "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook",
+    "register_state_dict_post_hook", "register_state_dict_pre_hook", "set_extra_state", "set_submodule",
+    "share_memory", "to_empty", "type", "xpu",
+}  # fmt: skip
+"""Methods of torch's Module that ours has not."""
+
+
+def public():
+    """(name, ours, torch's) of every class, function and method that has arguments."""
+    for name in nn.__all__:
+        ours = getattr(nn, name)
+        if inspect.isclass(ours):
+            yield name, ours.__init__, getattr(torch.nn, name).__init__
+    for name in dir(nn.Module):
+        if name[0] != "_" and callable(getattr(nn.Module, name)) and hasattr(torch.nn.Module, name):
+            yield f"Module.{name}", getattr(nn.Module, name), getattr(torch.nn.Module, name)
+    yield "Embedding.from_pretrained", nn.Embedding.from_pretrained, torch.nn.Embedding.from_pretrained
+    for prefix, package, theirs in (
+        ("F", F, torch.nn.functional), ("init", nn.init, torch.nn.init), ("utils", nn.utils, torch.nn.utils)
+    ):  # fmt: skip
+        for name in package.__all__:
+            if hasattr(theirs, name):
+                yield f"{prefix}.{name}", getattr(package, name), getattr(theirs, name)
+
+
+PUBLIC = {name: (ours, theirs) for name, ours, theirs in public()}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC.keys() - UNLIKE.keys() - WITHOUT_SIGNATURE.keys()))
+def test_arguments_are_torchs(name):
+    """The same names and defaults, in an order in which no value can be taken for another."""
+    ours, theirs = (list(inspect.signature(f).parameters.values()) for f in PUBLIC[name])
+    dropped = DROPPED | ({"inplace"} if name in IN_PLACE else set())
+    places = {p.name: i for i, p in enumerate(theirs)}
+    if name in OPERATIONS:
+        places["x"] = places["input"]
+    plain = lambda kind: [p for p in kind if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    wanted = {p.name: p.default for p in plain(theirs) if p.name not in dropped}
+    if name in OPERATIONS:
+        wanted = {"x" if key == "input" else key: value for key, value in wanted.items()}
+    assert {p.name: p.default for p in plain(ours)} == wanted
+    for i, p in enumerate(plain(ours)):
+        assert p.kind is p.KEYWORD_ONLY or places[p.name] == i
+
+
+@pytest.mark.parametrize("name", UNLIKE)
+def test_what_is_unlike_is_so(name):
+    with pytest.raises(AssertionError):
+        test_arguments_are_torchs(name)
+
+
+@pytest.mark.parametrize("name", WITHOUT_SIGNATURE)
+def test_arguments_are_as_torch_documents_them(name):
+    ours, theirs = PUBLIC[name]
+    with pytest.raises(ValueError, match="no signature"):
+        inspect.signature(theirs)
+    plain = [str(p.replace(annotation=p.empty)) for p in inspect.signature(ours).parameters.values()]
+    assert ", ".join(plain) == WITHOUT_SIGNATURE[name]
+
+
+def test_methods_that_are_missing():
+    assert {name for name in dir(torch.nn.Module) if name[0] != "_"} - set(dir(nn.Module)) == MISSING

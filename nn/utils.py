@@ -1,0 +1,335 @@
+"""What is done to gradients between backward and step: clipping, checking, gathering them over micro-batches.
+
+`parameters` is a Tensor or any iterable of Tensors; those without a gradient are left out. Gradients are changed in
+place. A row-sparse gradient counts as the whole gradient that it stands for. Nothing waits for a GPU but what says so,
+and row-sparse gradients, whose rows are put in order.
+"""
+
+from __future__ import annotations
+
+import types
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad import RowSparse, Tensor, backend, ops
+from minigrad.tensor import as_array
+
+__all__ = [
+    "GradientAccumulation", "check_grads_finite", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_",
+    "get_total_norm", "grads_are_finite", "parameters_to_vector", "vector_to_parameters",
+]  # fmt: skip
+
+
+# --- clipping
+
+
+def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False) -> Tensor:
+    """The norm of all elements of several tensors, as of one vector: (Σ |x|ᵖ)^(1/p), a Tensor of shape ().
+
+    tensors: a Tensor or RowSparse, or an iterable of them, of any shapes and types.
+    norm_type: p > 0; inf for the largest |x|. Default 2.
+    error_if_nonfinite: raise RuntimeError where the norm is NaN or infinite; this waits for a GPU.
+
+    float16 is added up in float32, which the norm then has too. Without tensors the norm is 0.
+
+    Raises ValueError for another p.
+
+    >>> import minigrad as mg
+    >>> get_total_norm([mg.tensor([3.0, 0.0]), mg.tensor([[4.0]])]).item()
+    5.0
+    """
+    order = float(norm_type)
+    if not order > 0:
+        raise ValueError(f"get_total_norm: norm_type must be positive, got {norm_type!r}")
+    tensors = [tensors] if isinstance(tensors, Tensor | RowSparse) else list(tensors)
+    if not tensors:
+        return Tensor(np.zeros((), backend.get_default_dtype()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = [_norm(_values(tensor), order) for tensor in tensors]
+        total = _norm(np.stack([_beside(norms[0], norm) for norm in norms]), order)
+    if error_if_nonfinite and not bool(np.isfinite(total)):
+        raise RuntimeError(
+            f"get_total_norm: the norm of order {order:g} of {len(tensors)} tensors is {total.item()}; "
+            "`check_grads_finite` says whose gradient it is"
+        )
+    return Tensor(total)
+
+
+def _values(gradient: Any) -> Any:
+    """The array whose elements, beside zeros, are those of a gradient."""
+    return gradient.coalesced().values if isinstance(gradient, RowSparse) else as_array(gradient)
+
+
+def _beside(array: Any, value: Any) -> Any:
+    """A value on the device of an array; a number is everywhere."""
+    device = backend.device_of(array)
+    there = not backend.is_array(value) or backend.device_of(value) == device
+    return value if there else backend.to_device(value, device)
+
+
+def _norm(array: Any, order: float) -> Any:
+    """The norm of all elements, an array of shape ()."""
+    vector = array.ravel()
+    if vector.dtype == np.float16:
+        vector = vector.astype(np.float32)
+    if not vector.size:  # which has no largest element
+        return np.zeros_like(vector.real, shape=())
+    norm = np.linalg.norm(vector, order)
+    return norm if backend.is_array(norm) else np.asarray(norm)
+
+
+def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any) -> None:
+    """Multiply all gradients by max_norm / (total_norm + 1e-6) where this is below 1: the 1e-6 is torch's.
+
+    max_norm: ≥ 0.
+    total_norm: what `get_total_norm` has found, a Tensor of shape () or a number.
+
+    Raises ValueError for a max_norm that is negative or NaN.
+    """
+    limit = float(max_norm)
+    if not limit >= 0:
+        raise ValueError(f"clip_grads_with_norm_: max_norm must be at least 0, got {max_norm!r}")
+    gradients = [p.grad for p in _writable("clip_grads_with_norm_", parameters)]
+    with np.errstate(invalid="ignore"):
+        scale = np.minimum(limit / (_raw(total_norm) + 1e-6), 1.0)
+        for gradient in gradients:
+            _multiply(gradient, scale)
+
+
+def clip_grad_norm_(
+    parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
+    """Scale all gradients by one factor, so that their total norm is at most `max_norm`; returns the norm they had.
+
+    The factor is min(1, max_norm / (norm + 1e-6)). It is applied whether or not it is 1, so nothing waits for a GPU. A
+    NaN in any gradient goes into all of them; an infinity makes NaN of itself, and 0 of the others.
+
+    max_norm: ≥ 0; inf to measure only.
+    norm_type, error_if_nonfinite: as of `get_total_norm`; where it raises, no gradient has changed.
+
+    Raises ValueError for a max_norm that is negative or NaN, and for a norm_type that is not positive.
+
+    R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013,
+    algorithm 1.
+
+    >>> import minigrad as mg
+    >>> p = mg.tensor([0.0, 0.0], requires_grad=True)
+    >>> p.grad = mg.tensor([3.0, 4.0])
+    >>> clip_grad_norm_([p], max_norm=1.0)
+    tensor(5.)
+    >>> p.grad
+    tensor([0.5999999 , 0.79999983])
+    """
+    given = _listed(parameters)
+    if isinstance(parameters, types.GeneratorType) and not given:
+        warnings.warn("clip_grad_norm_: the generator was used up already, so nothing is clipped", stacklevel=2)
+    norm = get_total_norm([p.grad for p in given if p.grad is not None], norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(given, max_norm, norm)
+    return norm
+
+
+def clip_grad_value_(parameters: Any, clip_value: float) -> None:
+    """Bring every element of every gradient into [-clip_value, clip_value]; NaN stays NaN.
+
+    A row-sparse gradient is replaced by one in which no row comes twice.
+
+    Raises ValueError for a clip_value that is negative or NaN, TypeError for complex gradients, which have no order.
+    """
+    limit = float(clip_value)
+    if not limit >= 0:
+        raise ValueError(f"clip_grad_value_: clip_value must be at least 0, got {clip_value!r}")
+    given = _writable("clip_grad_value_", parameters)
+    if any(p.dtype.kind == "c" for p in given):
+        raise TypeError("clip_grad_value_: complex gradients can't be clipped by value; clip their norm")
+    for p in given:
+        if isinstance(p.grad, RowSparse):
+            p.grad = p.grad.coalesced()
+        array = _values_in_place(p.grad)
+        with np.errstate(over="ignore"):  # a limit beyond float16
+            np.clip(array, -limit, limit, out=array)
+
+
+def _listed(parameters: Any) -> list[Any]:
+    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
+
+
+def _writable(name: str, parameters: Any) -> list[Any]:
+    """The parameters that have gradients. Raises ValueError where one can't be written in place."""
+    given: list[Any] = [p for p in _listed(parameters) if p.grad is not None]
+    for p in given:
+        array = p.grad.values if isinstance(p.grad, RowSparse) else p.grad.data
+        if backend.read_only(array):
+            raise ValueError(f"{name}: the gradient of a parameter of shape {p.shape} is read-only")
+    return given
+
+
+def _values_in_place(gradient: Any) -> Any:
+    """The array of a gradient's values, which is going to be written."""
+    if isinstance(gradient, RowSparse):
+        return gradient.values
+    gradient.mark_written()
+    return gradient.data
+
+
+def _multiply(gradient: Any, factor: Any) -> None:
+    """gradient ← factor · gradient, in place."""
+    array = _values_in_place(gradient)
+    np.multiply(array, _beside(array, factor), out=array, casting="same_kind")
+
+
+def _raw(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
+
+
+# --- checking
+
+
+def grads_are_finite(parameters: Any) -> bool:
+    """Whether no gradient has a NaN or an infinity. This waits for a GPU, once for each device.
+
+    >>> import minigrad as mg
+    >>> p = mg.tensor([0.0, 0.0], requires_grad=True)
+    >>> p.grad = mg.tensor([1.0, float("inf")])
+    >>> grads_are_finite([p])
+    False
+    """
+    answers: dict[str, Any] = {}
+    for p in _listed(parameters):
+        if p.grad is not None:
+            finite = np.isfinite(_values(p.grad)).all()
+            answers[p.grad.device] = answers.get(p.grad.device, True) & finite
+    return all(bool(finite) for finite in answers.values())
+
+
+def check_grads_finite(parameters: Any) -> None:
+    """Raise RuntimeError that names the first parameter whose gradient has a NaN or an infinity, and where.
+
+    parameters: also (name, parameter) pairs, as `named_parameters()` gives; without names they are counted from 0.
+
+    >>> import minigrad as mg, nn
+    >>> model = nn.Linear(2, 1)
+    >>> model.weight.grad = mg.tensor([[1.0, float("nan")]])
+    >>> check_grads_finite(model.named_parameters())
+    Traceback (most recent call last):
+    RuntimeError: check_grads_finite: the gradient of 'weight', of shape (1, 2), has 1 of 2 elements that are not \
+finite; the first, at (0, 1), is nan
+    """
+    for name, p in _named(parameters):
+        if p.grad is None or grads_are_finite(p):
+            continue
+        array = p.grad.numpy()
+        wrong = np.argwhere(~np.isfinite(array))
+        first = tuple(wrong[0].tolist())
+        raise RuntimeError(
+            f"check_grads_finite: the gradient of {name}, of shape {p.shape}, has {len(wrong)} of {array.size} "
+            f"elements that are not finite; the first, at {first}, is {array[first]}"
+        )
+
+
+def _named(parameters: Any) -> Iterator[tuple[str, Any]]:
+    for i, member in enumerate([parameters] if isinstance(parameters, Tensor) else parameters):
+        yield (f"parameter {i}", member) if isinstance(member, Tensor) else (repr(member[0]), member[1])
+
+
+# --- parameters as one vector
+
+
+def parameters_to_vector(parameters: Any) -> Tensor:
+    """All elements of all parameters, in order, as one vector, through which gradients pass.
+
+    Raises ValueError where there are none.
+    """
+    vector: Tensor = ops.concatenate([p.reshape(-1) for p in _listed(parameters)])
+    return vector
+
+
+def vector_to_parameters(vec: Any, parameters: Any) -> None:
+    """Copy the elements of a vector into parameters, in order; each keeps its memory, type and device.
+
+    Raises ValueError where the vector has not as many elements as the parameters together.
+    """
+    given, values = _listed(parameters), as_array(vec)
+    total = sum(p.size for p in given)
+    if values.shape != (total,):
+        raise ValueError(f"vector_to_parameters: expected a vector of {total} elements, got shape {values.shape}")
+    start = 0
+    for p in given:
+        backend.copy_into(p.data, values[start : start + p.size].reshape(p.shape))
+        p.mark_written()
+        start += p.size
+
+
+# --- micro-batches
+
+
+class GradientAccumulation:
+    """Gradients of a mean over a large batch, gathered from means over its parts, which may differ in size.
+
+        with nn.utils.GradientAccumulation(model.parameters()) as batch:
+            for x, y in parts:
+                batch.backward(criterion(model(x), y), len(x))
+        optimizer.step()
+
+    After the block each `.grad` has grown by Σ nᵢ·gᵢ / Σ nᵢ, gᵢ the gradient of part i's loss and nᵢ its weight: the
+    gradient of the mean over all the parts at once, up to rounding. Where the block raises, gradients are as before.
+
+    parameters: whose gradients are gathered.
+    loss: after or in the block, the mean loss so far, Σ nᵢ·lossᵢ / Σ nᵢ, a Tensor; None before the first part.
+
+    >>> import minigrad as mg, nn
+    >>> p, x = mg.tensor(0.0, requires_grad=True), mg.tensor([1.0, 2.0, 6.0])
+    >>> with nn.utils.GradientAccumulation([p]) as batch:
+    ...     batch.backward((p * x[:2]).mean(), 2)
+    ...     batch.backward((p * x[2:]).mean(), 1)
+    >>> p.grad
+    tensor(3.)
+    """
+
+    def __init__(self, parameters: Any) -> None:
+        self.parameters = _listed(parameters)
+        self.loss: Any = None
+        self._before: list[Any] | None = None
+        self._first: Any = None  # the first part's weight, the unit of the others': sums of gradients stay small
+        self._total: Any = 0
+
+    def __enter__(self) -> GradientAccumulation:
+        if self._before is not None:
+            raise RuntimeError("GradientAccumulation: its block was entered a second time before it was left")
+        self.loss, self._first, self._total = None, None, 0
+        self._before = [p.grad for p in self.parameters]
+        for p in self.parameters:
+            p.grad = None
+        return self
+
+    def backward(self, loss: Any, weight: Any) -> None:
+        """Add a part's gradients.
+
+        loss: the mean over the part.
+        weight: what that mean divided by: the number of examples; where labels are ignored, of the others; where
+            classes have weights, the sum of the labels' weights. A positive number, or a Tensor of shape ().
+
+        Raises RuntimeError outside the block, ValueError for a weight that is not positive.
+        """
+        if self._before is None:
+            raise RuntimeError("GradientAccumulation: backward is called inside its `with` block")
+        weight = weight.detach() if isinstance(weight, Tensor) else weight
+        if not isinstance(weight, Tensor) and not weight > 0:
+            raise ValueError(f"GradientAccumulation: weight must be positive, got {weight!r}")
+        first = weight if self._first is None else self._first
+        relative = weight / first
+        (loss * relative).backward()
+        value, self._first, self._total = loss.detach(), first, self._total + relative
+        self.loss = value if self.loss is None else self.loss + (value - self.loss) * (relative / self._total)
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        before, self._before = self._before or [], None
+        for p, earlier in zip(self.parameters, before, strict=True):
+            if kind is not None or p.grad is None:
+                p.grad = earlier
+                continue
+            _multiply(p.grad, 1 / _raw(self._total))
+            if earlier is not None:
+                p.grad = earlier + p.grad

@@ -1,14 +1,19 @@
 """Handwritten digits: an MLP learns the 1 797 real 8x8 images that scikit-learn ships.
 
     python examples/digits.py
-    python examples/digits.py --optimizer sgd --lr 0.05 --epochs 20
+    python examples/digits.py --optimizer sgd --lr 0.05 --schedule cosine --epochs 20
+    python examples/digits.py --checkpoint out/run.safetensors --resume
 
 Prints the accuracy on test images that training never saw, and draws how it got there. Needs the `examples` extra.
-The same seed gives the same bits, on the same machine and with the same number of BLAS threads.
+The same seed gives the same bits, on the same machine and with the same number of BLAS threads. The last command may be
+killed at any moment and given again: it goes on where it was saved last, and ends with the bits of a run that was not
+killed.
 """
 
 import argparse
+import hashlib
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +28,20 @@ import nn
 import nn.functional as F
 import optim
 from nn.data import DataLoader
+from optim import lr_scheduler
 
 # name: how the optimizer is made, and a learning rate that suits it here
 OPTIMIZERS: dict[str, tuple[Callable[..., optim.Optimizer], float]] = {
     "adam": (lambda params, lr: optim.Adam(params, lr=lr), 0.001),
     "sgd": (lambda params, lr: optim.SGD(params, lr=lr, momentum=0.9), 0.1),
+}
+# name: how the schedule is made for a number of steps
+SCHEDULES: dict[str, Callable[[optim.Optimizer, int], lr_scheduler.LRScheduler]] = {
+    "constant": lambda optimizer, steps: lr_scheduler.ConstantLR(optimizer, factor=1),
+    "step": lambda optimizer, steps: lr_scheduler.StepLR(optimizer, step_size=math.ceil(steps / 3)),
+    "cosine": lambda optimizer, steps: lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps),
+    "onecycle": lambda optimizer, steps: lr_scheduler.OneCycleLR(optimizer, optimizer.defaults["lr"], steps),
+    "warmup-cosine": lambda optimizer, steps: lr_scheduler.WarmupCosineLR(optimizer, math.ceil(steps / 20), steps),
 }
 TRAINING_IMAGES = 1437  # the other 360 are the test
 COLORS = {"training": "#3b6fb6", "test": "#d9822b"}
@@ -56,19 +70,46 @@ def train(options: argparse.Namespace, data: dict[str, Data]) -> tuple[nn.Module
     make_optimizer, _ = OPTIMIZERS[options.optimizer]
     optimizer = make_optimizer(model.parameters(), options.lr)
     batches = DataLoader(data["training"], options.batch_size, shuffle=True, seed=options.seed)
+    scheduler = SCHEDULES[options.schedule](optimizer, options.epochs * len(batches))
 
-    history = {name: [evaluate(model, part, options.device)] for name, part in data.items()}
-    progress = tqdm(range(options.epochs), unit="epoch")
+    run = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "batches": batches}
+    history = resume(options, run) or {name: [evaluate(model, part, options.device)] for name, part in data.items()}
+    progress = tqdm(range(batches.epoch, options.epochs), unit="epoch", initial=batches.epoch, total=options.epochs)
     for _ in progress:
         for images, labels in batches:
             optimizer.zero_grad()
             loss = criterion(model(images.to(options.device)), labels.to(options.device))
             loss.backward()
             optimizer.step()
+            scheduler.step()
+            if batches.position % options.save_every == 0:
+                save(options, run, history)
         for name, part in data.items():
             history[name].append(evaluate(model, part, options.device))
+        save(options, run, history)
         progress.set_postfix_str("loss {:.4f}, accuracy {:.1%}".format(*history["training"][-1]), refresh=False)
     return model, history
+
+
+def save(options: argparse.Namespace, run: dict[str, Any], history: History) -> None:
+    """Save the run where a checkpoint is wanted."""
+    if options.checkpoint:
+        mg.save(options.checkpoint, **run, history=history, settings=settings(options))
+
+
+def resume(options: argparse.Namespace, run: dict[str, Any]) -> History | None:
+    """Restore the run from the checkpoint where that is wanted and there is one; returns its history."""
+    if not options.resume or not options.checkpoint.exists():
+        return None
+    rest = mg.load(options.checkpoint)
+    if rest.get("settings") != settings(options):
+        sys.exit(f"{options.checkpoint} is of a run with {rest.get('settings')}, not with {settings(options)}")
+    return mg.load(options.checkpoint, **run)["history"]
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that a run must keep to end with the same bits."""
+    return {name: getattr(options, name) for name in ("optimizer", "lr", "schedule", "epochs", "batch_size", "seed")}
 
 
 def predict(model: nn.Module, images: np.ndarray, device: str) -> mg.Tensor:
@@ -157,33 +198,53 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="default: adam")
     parser.add_argument("--lr", type=number(float, 0, "a positive number"), help="learning rate, default: by optimizer")
+    parser.add_argument("--schedule", choices=SCHEDULES, default="constant", help="of the rate, default: constant")
     parser.add_argument("--epochs", type=count, default=40, help="passes over the training set, default: 40")
     parser.add_argument("--batch-size", type=count, default=32, help="images a step, default: 32")
     parser.add_argument("--device", default="cpu", help='"cpu", "cuda" or "cuda:1", default: cpu')
     parser.add_argument("--seed", type=number(int, -1, "an integer from 0"), default=0, help="default: 0")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the picture, default: out")
+    parser.add_argument("--checkpoint", type=Path, help="file to save the run in, after every epoch and within")
+    parser.add_argument("--save-every", type=count, default=20, help="steps between checkpoints, default: 20")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
     options = parser.parse_args(arguments)
+    if options.resume and not options.checkpoint:
+        parser.error("argument --resume: expected --checkpoint too")
     if options.lr is None:
         options.lr = OPTIMIZERS[options.optimizer][1]
     try:
         mg.tensor(0.0, device=options.device)
     except (ValueError, RuntimeError) as error:
         parser.error(f"argument --device: {error}")
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"argument --out: {error}")
+    for name, folder in {"out": options.out, "checkpoint": options.checkpoint and options.checkpoint.parent}.items():
+        try:
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"argument --{name}: {error}")
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     data = load_data()
-    model, history = train(options, data)
+    try:
+        model, history = train(options, data)
+    except mg.CheckpointError as error:
+        sys.exit(str(error))
     picture = options.out / "digits.png"
     draw(model, history, data["test"], options).savefig(picture)
     print(f"picture: {picture}")
+    print(f"weights: {fingerprint(model)}")
     print(f"test accuracy: {100 * history['test'][-1][1]:.1f} %")
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A text that is the same for the same bits."""
+    digest = hashlib.sha256()
+    for array in model.state_dict().values():
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -96,18 +96,26 @@ class DataLoader:
         return tuple(batch) if isinstance(self.dataset, tuple) else batch[0]
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader stands: `epoch` and `position`, the number of batches handed out in it, and the `seed`."""
-        return {"epoch": self.epoch, "position": self.position, "seed": self.seed}
+        """Where the loader stands: `epoch` and `position`, the batches handed out in it; the `seed` of the orders.
+
+        Also `batch_size` and `examples`, which a loader that goes on from here must share.
+        """
+        shared = {"batch_size": self.batch_size, "examples": self.length}
+        return {"epoch": self.epoch, "position": self.position, "seed": self.seed, **shared}
 
     def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
         """Go on, with the next `iter`, from where a saved loader over the same data, in batches as large, stood.
 
-        Raises ValueError for a position that there is not; nothing has changed then.
+        Raises ValueError for other batches or another number of examples, and for a position that there is not; nothing
+        has changed then.
         """
         missing = {"epoch", "position", "seed"} - set(state_dict)
         if missing:
             raise ValueError(f"DataLoader: the state lacks {sorted(missing)}")
         epoch, position, seed = (int(state_dict[key]) for key in ("epoch", "position", "seed"))
+        for key, own in (("batch_size", self.batch_size), ("examples", self.length)):
+            if state_dict.get(key, own) != own:
+                raise ValueError(f"DataLoader: the state is of {key} {state_dict[key]}, this loader has {own}")
         if epoch < 0 or seed < 0 or not 0 <= position <= len(self):
             raise ValueError(f"DataLoader: no position {position} of epoch {epoch} in {len(self)} batches an epoch")
         self.epoch, self.position, self.seed, self._latest = epoch, position, seed, None

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import minigrad as mg
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
@@ -84,6 +86,9 @@ def test_digits_sets_share_no_image():
         ("--device", "tpu", "got 'tpu'"),
         ("--seed", "-1", "expected an integer from 0, got '-1'"),
         ("--out", "a-file/below", "a-file"),
+        ("--schedule", "linear", "invalid choice: 'linear'"),
+        ("--save-every", "0", "expected a positive integer, got '0'"),
+        ("--checkpoint", "a-file/below/run", "a-file"),
     ],
 )
 def test_digits_wrong_option(tmp_path, monkeypatch, capsys, option, value, message):
@@ -94,6 +99,40 @@ def test_digits_wrong_option(tmp_path, monkeypatch, capsys, option, value, messa
     said = capsys.readouterr().err
     assert f"argument {option}: " in said
     assert message in said
+
+
+def test_digits_resume_needs_a_checkpoint(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        loaded("digits").parse(["--resume"])
+    assert "argument --resume: expected --checkpoint too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("schedule", loaded("digits").SCHEDULES)
+def test_digits_with_every_schedule(tmp_path, schedule):
+    digits = loaded("digits")
+    options = digits.parse(["--schedule", schedule, "--epochs", "8", "--lr", "0.003", "--out", str(tmp_path)])
+    _, history = digits.train(options, digits.load_data())
+    assert history["test"][-1][1] > 0.93
+
+
+def test_digits_resumed(tmp_path, capsys):
+    digits = loaded("digits")
+    checkpoint = tmp_path / "new" / "run.safetensors"
+    options = ["--epochs", "2", "--checkpoint", str(checkpoint), "--resume", "--out", str(tmp_path)]
+    digits.main(options)
+    first = capsys.readouterr().out
+    saved = mg.load(checkpoint)
+    assert len(saved["history"]["test"]) == 3
+    assert saved["batches"]["epoch"] == 2
+    digits.main(options)  # at its end already: nothing is trained
+    assert capsys.readouterr().out == first
+    weights = {name: array.tobytes() for name, array in saved["model"].items()}
+    assert {name: array.tobytes() for name, array in mg.load(checkpoint)["model"].items()} == weights
+    with pytest.raises(SystemExit, match=r"run\.safetensors is of a run with .*'lr': 0\.001.*, not with .*'lr': 0\.01"):
+        digits.main([*options, "--lr", "0.01"])
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
+    with pytest.raises(SystemExit, match=r"run\.safetensors: truncated"):
+        digits.main(options)
 
 
 def test_digits_diverging_ends_without_a_traceback(tmp_path):

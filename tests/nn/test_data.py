@@ -88,7 +88,7 @@ def test_iterators_do_not_disturb_each_other():
     next(left)
     batches.load_state_dict({"epoch": 0, "position": 2, "seed": 3})
     assert next(left).tolist() == epochs[2][1]  # goes on, and says nothing about the loader any more
-    assert batches.state_dict() == {"epoch": 0, "position": 2, "seed": 3}
+    assert batches.state_dict() | {"epoch": 0, "position": 2, "seed": 3} == batches.state_dict()
     assert epoch(batches) == epochs[0][2:]
     list(left)
     assert batches.state_dict()["epoch"] == 1
@@ -166,6 +166,16 @@ WRONG = [
     (lambda: DataLoader(x, 5, drop_last=True), ValueError, "no batch of 5 in 4 examples"),
     (lambda: DataLoader(x).load_state_dict({"epoch": 0}), ValueError, r"lacks \['position', 'seed'\]"),
     (lambda: DataLoader(x).load_state_dict({"epoch": 0, "position": 5, "seed": 0}), ValueError, "no position 5"),
+    (
+        lambda: DataLoader(x, batch_size=2).load_state_dict(DataLoader(x).state_dict()),
+        ValueError,
+        "the state is of batch_size 1, this loader has 2",
+    ),
+    (
+        lambda: DataLoader(x[1:]).load_state_dict(DataLoader(x).state_dict()),
+        ValueError,
+        r"the state is of examples \d+, this loader has",
+    ),
     (lambda: default_collate([np.ones(2), np.ones(3)]), ValueError, r"shapes \[\(2,\), \(3,\)\]"),
     (lambda: default_collate([(1, 2), (1,)]), ValueError, r"lengths \[1, 2\]"),
     (lambda: default_collate([{"a": 1}, {"b": 1}]), ValueError, r"keys other than \['a'\]"),

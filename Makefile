@@ -2,13 +2,15 @@
 # Another interpreter: make PYTHON=python3.12 demo
 
 PYTHON ?= python3
+CUDA ?= cuda12
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help demo test test-slow test-parity mutations lint format types bench bench-peers bench-optim bench-ops bench-memory clean
+.PHONY: help demo test test-slow test-parity test-gpu mutations lint format types \
+  bench bench-peers bench-optim bench-ops bench-memory bench-closure bench-evaluations bench-gpu clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 19
 
 demo: $(VENV)/.demo ## train on handwritten digits; the picture goes to out/digits.png
 	$(RUN) examples/digits.py
@@ -21,6 +23,9 @@ test-slow: $(VENV)/.test ## run the tests that take long
 
 test-parity: $(VENV)/.parity ## compare with PyTorch
 	$(RUN) -m pytest -m parity
+
+test-gpu: $(VENV)/.gpu ## run the tests of the GPU on one; CUDA=cuda13 for CUDA 13
+	MINIGRAD_GPU=required $(RUN) -m pytest tests/gpu
 
 mutations: $(VENV)/.test ## plant errors in every optimizer and count how many the tests catch
 	$(RUN) -m tests.mutations
@@ -51,6 +56,15 @@ bench-ops: $(VENV)/.peers ## time every operation beside bare NumPy, MyGrad, aut
 bench-memory: $(VENV)/.peers ## peak memory of a training step, beside PyTorch
 	$(RUN) benchmarks/memory.py
 
+bench-closure: $(VENV)/.peers ## time a step of LBFGS beside PyTorch's and SciPy's
+	$(RUN) benchmarks/closure.py
+
+bench-evaluations: $(VENV)/.test ## count what LBFGS and conjugate gradients need on test problems, beside SciPy's
+	$(RUN) benchmarks/evaluations.py
+
+bench-gpu: $(VENV)/.gpu ## time optimizers and a training step on a GPU
+	$(RUN) benchmarks/gpu.py
+
 clean: ## remove the virtual environment and all that was generated
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -61,8 +75,9 @@ $(VENV)/.test: EXTRAS = test
 $(VENV)/.parity: EXTRAS = parity
 $(VENV)/.dev: EXTRAS = dev
 $(VENV)/.peers: EXTRAS = jit,peers
+$(VENV)/.gpu: EXTRAS = $(CUDA),test,parity
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.parity $(VENV)/.dev $(VENV)/.peers: pyproject.toml $(VENV)/.made
+$(VENV)/.demo $(VENV)/.test $(VENV)/.parity $(VENV)/.dev $(VENV)/.peers $(VENV)/.gpu: pyproject.toml $(VENV)/.made
 	$(RUN) -m pip install --editable '.[$(EXTRAS)]'
 	@touch $@
 

@@ -26,14 +26,15 @@ OPTIMIZERS: dict[str, Callable[..., optim.Optimizer]] = {
 TRAINING_IMAGES = 1437
 
 
-def train(name: str, seconds: float, seed: int) -> tuple[float, int]:
+def train(name: str, seconds: float, seed: int, device: str = "cpu") -> tuple[float, int]:
     """The training loss that an optimizer reaches in so many seconds, and how often it has evaluated it."""
     mg.manual_seed(seed)
-    model = nn.Sequential(nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 10))
+    model = nn.Sequential(nn.Linear(64, 128), nn.Tanh(), nn.Linear(128, 10)).to(device)
     criterion = nn.CrossEntropyLoss()
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))[:TRAINING_IMAGES]
-    images, labels = mg.tensor((images[order] / 16).astype(np.float32)), mg.tensor(labels[order])
+    images = mg.tensor((images[order] / 16).astype(np.float32), device=device)
+    labels = mg.tensor(labels[order], device=device)
     optimizer = OPTIMIZERS[name](model.parameters())
     evaluations = 0
 
@@ -57,11 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=3.0, help="for each optimizer, default: 3")
     parser.add_argument("--seed", type=int, default=0, help="of the weights, default: 0")
+    parser.add_argument("--device", default="cpu", help='"cpu", "cuda" or "cuda:1", default: cpu')
     options = parser.parse_args(arguments)
     if not 0 < options.seconds < 3600:
         parser.error(f"argument --seconds: expected a number of seconds above 0, got {options.seconds}")
+    try:
+        mg.tensor([], device=options.device)
+    except (ValueError, RuntimeError) as error:
+        parser.error(f"argument --device: {error}")
     for name in OPTIMIZERS:
-        loss, evaluations = train(name, options.seconds, options.seed)
+        loss, evaluations = train(name, options.seconds, options.seed, options.device)
         print(f"{name}: training loss {loss:.3g} after {evaluations} evaluations in {options.seconds:g} s")
 
 

@@ -35,7 +35,7 @@ def noisy_points(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def fit(x: mg.Tensor, y: mg.Tensor, steps: int, seed: int) -> tuple[nn.Module, float]:
     """A trained model and its loss on the points."""
     mg.manual_seed(seed)
-    model = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
+    model = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1)).to(x.device)
     criterion = nn.MSELoss()
     optimizer = optim.Adam(model.parameters(), lr=0.01)
     for _ in range(steps):
@@ -51,7 +51,7 @@ def draw(model: nn.Module, x: np.ndarray, y: np.ndarray, loss: float) -> Figure:
     """Points, truth and fit in one picture."""
     along = np.linspace(-3, 3, 400, dtype=np.float32)[:, None]
     with mg.no_grad():
-        fitted = model(mg.tensor(along)).numpy()
+        fitted = model.to("cpu")(mg.tensor(along)).numpy()
     figure = Figure(figsize=(8, 4.5), dpi=110, layout="constrained")
     axes = figure.subplots()
     axes.scatter(x, y, s=14, color="#8c96a3", alpha=0.7, linewidth=0, label=f"data, noise {NOISE:g}")
@@ -68,17 +68,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=500, help="default: 500")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--device", default="cpu", help='"cpu", "cuda" or "cuda:1", default: cpu')
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the picture, default: out")
     options = parser.parse_args(arguments)
     if options.steps < 1 or options.seed < 0:
         parser.error(f"expected --steps from 1 and --seed from 0, got {options.steps} and {options.seed}")
+    try:
+        mg.tensor([], device=options.device)
+    except (ValueError, RuntimeError) as error:
+        parser.error(f"argument --device: {error}")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         parser.error(f"argument --out: {error}")
 
     x, y = noisy_points(200, options.seed)
-    model, loss = fit(mg.tensor(x), mg.tensor(y), options.steps, options.seed)
+    points = (mg.tensor(part, device=options.device) for part in (x, y))
+    model, loss = fit(*points, options.steps, options.seed)
     picture = options.out / "regression.png"
     draw(model, x, y, loss).savefig(picture)
     print(f"picture: {picture}")

@@ -39,18 +39,14 @@ def _accumulate(gradients: list[tuple[Any, Any]]) -> None:
             gradients = list(total(gradients).items())
             break
     for leaf, g in gradients:
-        present = leaf._grad
-        if present is None and g.__class__ is np.ndarray:
-            leaf._grad = Variable.Answer(g if g.base is None else g.copy())
-        elif isinstance(g, Variable):
-            leaf._grad = g if present is None else present + g
+        if leaf._grad is not None:
+            g = leaf.grad + g if isinstance(g, Variable) else leaf.grad.data + g
+        if g.__class__ is np.ndarray:
+            leaf._grad = g if g.base is None else g.copy()  # a Tensor once it is asked for
+        elif isinstance(g, Variable | RowSparse):
+            leaf._grad = g
         else:
-            if present is not None:
-                g = present.data + g
-            if g.__class__ is RowSparse:
-                leaf._grad = g
-            else:
-                leaf._grad = Variable.Answer(g if g.base is None and not isinstance(g, np.generic) else owned(g))
+            leaf._grad = Variable.Answer(g if g.base is None and not isinstance(g, np.generic) else owned(g))
 
 
 def total(gradients: list[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -259,6 +255,9 @@ def _seed(operation: str, output: Any, gradient: Any, create_graph: bool) -> Any
             "gradient, or only inside no_grad()"
         )
     data = output.data
+    usual = gradient.__class__ is data.__class__ is np.ndarray and not create_graph
+    if usual and gradient.dtype is data.dtype and gradient.shape == data.shape:
+        return gradient
     if gradient is None:
         if isinstance(data, np.ndarray) and data.ndim == 0 and not create_graph:
             return data.dtype.type(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -50,10 +50,33 @@ def to_device(array: Array, device: str) -> Array:
     """
     if device == "cpu":
         return to_numpy(array)
-    index = _cuda_index(device)
-    cupy = _cupy(device)
-    with cupy.cuda.Device(index):
+    cupy = cupy_for(device)
+    if isinstance(array, np.ndarray):
+        refuse("bringing an array from the host")
+    with cupy.cuda.Device(_cuda_index(device)):
         return cupy.asarray(array)
+
+
+def checked_device(device: str) -> str:
+    """The device's full name, "cpu" or "cuda:0"; raises as `to_device` does where there is no such device."""
+    if device == "cpu":
+        return device
+    index = _cuda_index(device)
+    _working_cupy(index)
+    return f"cuda:{index}"
+
+
+def cupy_for(device: str) -> Any:
+    """The module `cupy`, which has run a kernel on this GPU.
+
+    Raises ValueError for a name that is no GPU, RuntimeError that says what is missing.
+    """
+    return _working_cupy(_cuda_index(device))
+
+
+def raw_kernel(source: str, name: str, options: tuple[str, ...] = ()) -> Any:
+    """A CUDA kernel from its source, compiled at its first launch."""
+    return sys.modules["cupy"].RawKernel(source, name, options)
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
@@ -127,13 +150,20 @@ def set_default_dtype(dtype: DTypeLike) -> None:
     _default_dtype = new
 
 
-class _Streams(threading.local):
-    """One random stream a thread, so that threads that seed themselves don't disturb each other."""
+class _Thread(threading.local):
+    """What each thread has of its own, so that threads that seed themselves don't disturb each other."""
 
     generator: np.random.Generator | None = None  # made at first use: numpy.random takes long to import
+    recording: Any = None  # the step that is being captured as a CUDA graph
 
 
-_streams = _Streams()
+thread = _Thread()
+
+
+def refuse(what: str) -> None:
+    """Raise RuntimeError where a step is being captured that does `what`, which a replay would not do again."""
+    if thread.recording is not None:
+        raise RuntimeError(f"capture: {what} can't be part of a captured step")
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -141,15 +171,16 @@ def manual_seed(seed: int) -> np.random.Generator:
 
     The stream is NumPy's on every device, so a seed gives the same initial weights on a CPU and on a GPU.
     """
-    generator = _streams.generator = np.random.default_rng(seed)
+    generator = thread.generator = np.random.default_rng(seed)
     return generator
 
 
 def default_generator() -> np.random.Generator:
     """This thread's random stream, seeded by `manual_seed`, from the system's entropy otherwise."""
-    if _streams.generator is None:
-        _streams.generator = np.random.default_rng()
-    return _streams.generator
+    refuse("drawing random numbers on the host")
+    if thread.generator is None:
+        thread.generator = np.random.default_rng()
+    return thread.generator
 
 
 def _is_cupy(value: object) -> bool:
@@ -164,18 +195,34 @@ def _cuda_index(device: str) -> int:
     return int(index or 0)
 
 
-def _cupy(device: str) -> Any:
+@cache
+def _working_cupy(index: int) -> Any:
+    """CuPy, once a kernel has run on this GPU: an import alone proves neither driver nor matching version."""
+    device = f"cuda:{index}"
     try:
         import cupy
     except ImportError as error:
         raise RuntimeError(
-            f"device {device!r} needs CuPy, which is not installed: "
-            "in a checkout, pip install '.[cuda12]' or '.[cuda13]', as your CUDA driver is"
+            f"device {device!r} needs CuPy, which is not installed: in a checkout, pip install '.[cuda12]' or "
+            "'.[cuda13]', as the CUDA version is that nvidia-smi shows"
         ) from error
     try:
-        cupy.arange(3).sum()  # a real kernel: an import alone proves neither driver nor matching version
+        count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
         raise RuntimeError(
-            f"device {device!r}: CuPy {cupy.__version__} is installed but ran no kernel: {error}"
+            f"device {device!r}: CuPy {cupy.__version__} is installed but finds no usable GPU ({error}); it needs an "
+            "NVIDIA driver: nvidia-smi shows whether there is one"
+        ) from error
+    if index >= count:
+        raise RuntimeError(f"device {device!r}: this machine has {count} GPU(s), numbered from 0")
+    try:
+        with cupy.cuda.Device(index):
+            if int(cupy.arange(3).sum()) != 3:
+                raise RuntimeError("0 + 1 + 2 was not 3")
+    except Exception as error:
+        raise RuntimeError(
+            f"device {device!r}: CuPy {cupy.__version__} is installed but ran no kernel ({error}). Its package must be "
+            "made for the driver's CUDA version, which nvidia-smi shows: cupy-cuda12x (in a checkout, pip install "
+            "'.[cuda12]') for 12, cupy-cuda13x ('.[cuda13]') for 13, and only one of them installed"
         ) from error
     return cupy

@@ -8,10 +8,10 @@ gradient `g` and of whatever it names from
     <parameter>_shape  only its shape: the array itself is not kept
     residual           what the operation returns beside its answer, when declared
 
-What a rule names is what the tape keeps, and nothing else. Rules are written with operators and with operations,
-which work on raw arrays and on Tensors alike. An ordinary backward hands them raw arrays and runs at NumPy's
-speed; with `create_graph` they get Tensors, so that the backward is itself recorded and any order of derivative
-works with no second rule.
+What a rule names is what the tape keeps, and nothing else. Rules are written with operators, NumPy's functions (which
+a Tensor answers itself) and operations: all work on raw arrays and on Tensors alike. An ordinary backward hands them
+raw arrays and runs at NumPy's speed; with `create_graph` they get Tensors, so that the backward is itself recorded and
+any order of derivative works with no second rule.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -99,6 +99,9 @@ class Variable:
 class Node:
     """One recorded operation: the way from the gradient of its answer to those of its inputs.
 
+    The generated functions make nodes and fill all slots: a call of `__init__` would take as long as that.
+
+    order: the tape's clock when it was recorded.
     edges: for each rule, None where its input wants no gradient; else (parent, rule, values, fit): the node of the
         input (a leaf is its own), the rule, the raw values that it names, and the shape and type that its gradient
         must be brought to, or None where it has them already.
@@ -108,13 +111,12 @@ class Node:
 
     __slots__ = ("edges", "hooks", "operation", "order", "remade", "retained")
 
-    def __init__(self, operation: Operation, edges: Any, remade: Any = ()) -> None:
-        self.order = tick()
-        self.operation = operation
-        self.edges = edges
-        self.remade = remade
-        self.hooks: dict[int, Callable[[Any], Any]] | None = None
-        self.retained: Any = None
+    order: int
+    operation: Operation
+    edges: Any
+    remade: tuple[Any, ...]
+    hooks: dict[int, Callable[[Any], Any]] | None
+    retained: Any
 
 
 class _GradMode(threading.local):
@@ -179,10 +181,12 @@ class Operation:
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
         scope: dict[str, Any] = {
             "Node": Node, "Variable": Variable, "asarray": np.asarray, "explained": explained,
-            "forward": self.forward, "generic": np.generic, "grad_mode": grad_mode, "operation": self,
+            "forward": self.forward, "generic": np.generic, "grad_mode": grad_mode, "ndarray": np.ndarray,
+            "new": object.__new__, "operation": self, "tick": tick,
             **{f"rule{i}": rule for i, rule in enumerate(self.rules)},
         }  # fmt: skip
         exec(compile(text, filename, "exec"), scope)
+        self.backs = [scope[f"back{i}"] for i in range(len(self.rules))]
         function: Callable[..., Any] = functools.wraps(self.forward)(scope[self.name])
         del function.__wrapped__  # type: ignore[attr-defined]
         function.operation = self  # type: ignore[attr-defined]
@@ -195,7 +199,11 @@ class Operation:
         arguments = ", ".join(str(p) for p in plain)
         raw = ", ".join(f"{p}_" for p in self.parameters)
         bits = {name: 1 << i for i, (name, rule) in enumerate(zip(self.inputs, self.rules, strict=True)) if rule}
-        lines = [f"def {self.name}({arguments}):", "    wanted = tensors = 0"]
+        lines = [
+            f"def back{i}(g, values): return rule{i}({', '.join(['g', *(f'values[{k}]' for k in range(len(names)))])})"
+            for i, names in enumerate(self.names)
+        ]
+        lines += [f"def {self.name}({arguments}):", "    wanted = tensors = 0"]
         for p in self.parameters:
             lines += [
                 f"    {p}_ = {p}",
@@ -212,16 +220,25 @@ class Operation:
             f"        raise explained(operation, ({', '.join(self.parameters)},), error) from error",
             "    if not tensors:",
             "        return ans",
-            "    if isinstance(ans, generic):",
+            "    if ans.__class__ is not ndarray and isinstance(ans, generic):",
             "        ans = asarray(ans)",
+            *filled(
+                "answer",
+                "new(Variable.Answer)",
+                data="ans",
+                node="None",
+                _requires_grad="False",
+                _grad="None",
+                hooks="None",
+            ),
         ]
         if bits:
             lines += [
                 "    if wanted and grad_mode.enabled:",
                 *self._recording(bits),
-                "        return Variable.Answer(ans, node, True)",
+                "        answer.node, answer._requires_grad = node, True",
             ]
-        return "\n".join([*lines, "    return Variable.Answer(ans)"]) + "\n"
+        return "\n".join([*lines, "    return answer"]) + "\n"
 
     def _recording(self, bits: dict[str, int]) -> list[str]:
         def raw(name: str) -> str:
@@ -234,6 +251,10 @@ class Operation:
         edges = []
         if len(self.parameters) > 1:  # the only input has the type of the answer
             lines.append("        dtype = ans.dtype")
+        pair = self.broadcasts and len(bits) == len(self.parameters) == 2
+        if pair:  # where both are alike, so is the answer
+            x, y = (f"{p}_" for p in bits)
+            lines.append(f"        alike = wanted == 3 and {x}.dtype is {y}.dtype and {x}.shape == {y}.shape")
         for i, p in enumerate(self.inputs):
             if p not in bits:
                 edges.append("None")
@@ -241,11 +262,19 @@ class Operation:
             fit = "None"
             if len(self.parameters) > 1:
                 fits = f"{p}_.dtype is dtype" + (f" and {p}_.shape == ans.shape" if self.broadcasts else "")
-                fit = f"None if {fits} else ({p}_.shape, {p}_.dtype)"
-            edge = f"({p}.node or {p}, rule{i}, {values(self.names[i])}, {fit})"
+                fit = f"None if {'alike or ' if pair else ''}{fits} else ({p}_.shape, {p}_.dtype)"
+            edge = f"({p}.node or {p}, back{i}, {values(self.names[i])}, {fit})"
             edges.append(edge if len(bits) == 1 else f"{edge} if wanted & {bits[p]} else None")
-        remade = f", {values(self.residual_names)}" if self.residual else ""
-        return [*lines, f"        node = Node(operation, ({', '.join(edges)},){remade})"]
+        node = filled(
+            "node", "Node()", order="tick()", operation="operation", edges=f"({', '.join(edges)},)",
+            remade=values(self.residual_names), hooks="None", retained="None",
+        )  # fmt: skip
+        return [*lines, *(f"    {line}" for line in node)]
+
+
+def filled(name: str, made: str, **slots: str) -> list[str]:
+    """The lines of a generated function that make an object and fill its slots."""
+    return [f"    {name} = {made}", *(f"    {name}.{slot} = {value}" for slot, value in slots.items())]
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -279,49 +308,59 @@ def walk(
     Returns (leaf or wanted node, gradient) pairs; a leaf that was used more than once comes more than once. Raw
     gradients of leaves may still be views.
     """
-    leaves: list[tuple[Variable, Any]] = []
     found: list[tuple[Any, Any]] = []
-    waiting = [(-owner.order, owner) for owner in gradients if owner.__class__ is Node]
-    heapify(waiting)
-    needed = None if wanted is None else _on_the_way([node for _, node in waiting], wanted)
-    leaves += [(o, g if create_graph else owned(g)) for o, g in gradients.items() if o.__class__ is not Node]
-    while waiting:
-        node = heappop(waiting)[1]
+    needed = None if wanted is None else _on_the_way([owner for owner in gradients if owner.__class__ is Node], wanted)
+    following: Node | None = None  # one of those that wait, so that a chain needs no heap
+    waiting: list[tuple[int, Node]] = []
+    for owner, g in gradients.items():
+        if owner.__class__ is not Node:
+            found.append((owner, g if create_graph else g.copy()))
+        elif needed is None or owner in needed:
+            if following is None:
+                following = owner
+            else:
+                heappush(waiting, (-owner.order, owner))
+    while following is not None or waiting:
+        if following is None:
+            node = heappop(waiting)[1]
+        else:
+            node = heappushpop(waiting, (-following.order, following))[1] if waiting else following
         g = gradients.pop(node)
         if node.hooks:
             g = run_hooks(node.hooks, g)
         if node.retained is not None and wanted is None and node.retained() is not None:
-            leaves.append((node.retained(), g if create_graph else owned(g)))
-        if wanted is not None:
-            if node in wanted:
-                found.append((node, g))
-            if needed is not None and node not in needed:
+            found.append((node.retained(), g if create_graph else g.copy()))
+        if wanted is not None and node in wanted:
+            found.append((node, g))
+            if not _leads_to(node, needed):  # what lies behind it stays as it is
+                following = None
                 continue
-        edges = node.edges
-        if edges is None:
+        if node.edges is None:
             raise freed(node)
         if Write.latest > node.order:
             check_unwritten(node, create_graph)
-        for edge in edges:
-            if edge is None:
+        following = None
+        for edge in node.edges:
+            if edge is None or (needed is not None and edge[0] not in needed):
                 continue
             parent, rule, values, fit = edge
-            if needed is not None and parent not in needed:
-                continue
-            gradient = rule(g, *(values if not create_graph else recorded_values(node, edge)))
+            gradient = rule(g, values if not create_graph else recorded_values(node, edge))
             if fit is not None:
                 gradient = fitted(gradient, *fit)
             if parent.__class__ is not Node:
-                leaves.append((parent, gradient if gradient is not g or create_graph else owned(gradient)))
+                found.append((parent, gradient if gradient is not g or create_graph else g.copy()))
             elif parent in gradients:
                 gradients[parent] = gradients[parent] + gradient
             else:
                 gradients[parent] = gradient
-                heappush(waiting, (-parent.order, parent))
+                if following is None:
+                    following = parent
+                else:
+                    heappush(waiting, (-parent.order, parent))
         if not retain_graph:
             node.edges = None
             node.remade = ()
-    return leaves + found
+    return found
 
 
 def freed(node: Node) -> RuntimeError:
@@ -339,25 +378,32 @@ def owned(g: Any) -> Any:
 
 def _on_the_way(stack: list[Node], wanted: frozenset[Node | Variable]) -> set[Node | Variable]:
     """Whatever lies between the nodes of `stack` and `wanted`: other branches need no gradient."""
+    first = min((owner.order if isinstance(owner, Node) else 0 for owner in wanted), default=0)
     nodes: dict[Node, None] = {}
     while stack:
         node = stack.pop()
-        if node not in nodes:
-            nodes[node] = None
-            if node.edges is None:
-                raise freed(node)
-            stack += [edge[0] for edge in node.edges if edge is not None and edge[0].__class__ is Node]
+        if node in nodes or node.order <= first:  # one recorded before all that is wanted does not depend on it
+            continue
+        nodes[node] = None
+        if node.edges is None and node not in wanted:
+            raise freed(node)
+        stack += [edge[0] for edge in node.edges or () if edge is not None and edge[0].__class__ is Node]
     needed: set[Node | Variable] = set(wanted)
     for node in sorted(nodes, key=lambda node: node.order):
-        if any(edge is not None and edge[0] in needed for edge in node.edges):
+        if _leads_to(node, needed):
             needed.add(node)
     return needed
+
+
+def _leads_to(node: Node, owners: Any) -> bool:
+    """Whether an input of a node is one of some nodes and leaves."""
+    return any(edge is not None and edge[0] in owners for edge in node.edges or ())
 
 
 def recorded_values(node: Node, edge: tuple[Any, ...]) -> list[Any]:
     """What a rule gets in a recorded backward: Tensors on the tape in place of raw arrays."""
     operation = node.operation
-    names = operation.names[operation.rules.index(edge[1])]
+    names = operation.names[operation.backs.index(edge[1])]
     return [_recorded(node, name, raw) for name, raw in zip(names, edge[2], strict=True)]
 
 
@@ -398,12 +444,18 @@ def check_unwritten(node: Node, create_graph: bool) -> None:
 def fitted(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """`g` summed over the axes along which an input was broadcast, in that input's type."""
     if g.shape != shape:
-        extra = len(g.shape) - len(shape)
-        axes = (*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 and g.shape[i + extra] != 1))
-        g = g.sum(axis=axes, keepdims=True)
+        g = g.sum(axis=_broadcast_axes(shape, g.shape))
         if g.shape != shape:
             g = g.reshape(shape)
     return g if g.dtype == dtype else g.astype(dtype)
+
+
+@functools.lru_cache(maxsize=256)
+def _broadcast_axes(shape: tuple[int, ...], full: tuple[int, ...]) -> int | tuple[int, ...]:
+    """The axes of the shape `full` that an array of `shape` was repeated along."""
+    extra = len(full) - len(shape)
+    axes = (*range(extra), *(i + extra for i, n in enumerate(shape) if n == 1 and full[i + extra] != 1))
+    return axes[0] if len(axes) == 1 else axes
 
 
 def run_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:

@@ -126,7 +126,7 @@ class Tensor(Variable):
     def __reduce__(self) -> Any:
         if self.node is not None:
             raise RuntimeError("a tensor that was computed on the tape can't be copied or pickled; detach() it first")
-        return _rebuild, (type(self), self.data, self._grad, self._requires_grad)
+        return _rebuild, (type(self), self.data, self.grad, self._requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         function, (cls, data, grad, requires_grad) = self.__reduce__()
@@ -162,6 +162,8 @@ class Tensor(Variable):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that `backward` has gathered, or None."""
+        if self._grad.__class__ is np.ndarray:
+            self._grad = Tensor(self._grad)
         return self._grad  # type: ignore[no-any-return]
 
     @grad.setter

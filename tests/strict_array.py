@@ -57,7 +57,8 @@ class StrictArray(NDArrayOperatorsMixin):
         return self._array.tolist()
 
     def fill(self, value):
-        self._array.fill(self._raw(value))
+        value = self._raw(value)
+        self._computed(lambda: self._array.fill(value), writes=True)
 
     def __len__(self):
         return len(self._array)
@@ -100,6 +101,10 @@ class StrictArray(NDArrayOperatorsMixin):
             return type(value)(self._raw(v, True) for v in value)
         raise TypeError(f"Unsupported type {type(value)}")
 
+    def _computed(self, compute, writes=False):
+        """What `compute` answers, wrapped; `writes` says that it writes into an array that is there."""
+        return self._wrap(compute())
+
     def _wrap(self, value):
         """What NumPy answered, as arrays on this device; one that shares memory has this array's owner as its base."""
         if isinstance(value, tuple | list):
@@ -125,28 +130,36 @@ class StrictArray(NDArrayOperatorsMixin):
         options = {name: self._raw(value, listed=True) for name, value in options.items()}
         if out is not None:
             options["out"] = tuple(self._raw(x) for x in out)
-        answer = getattr(ufunc, method)(*raw, **options)
-        return out[0] if out is not None else self._wrap(answer)
+        writes = out is not None or method == "at"
+        answer = self._computed(lambda: getattr(ufunc, method)(*raw, **options), writes)
+        return out[0] if out is not None else answer
 
     def __array_function__(self, function, types, args, options):
         if any(hasattr(t, "backward") for t in types):
             return NotImplemented
         raw = [self._raw(x, listed=True) for x in args]
-        answer = function(*raw, **{name: self._raw(value, listed=True) for name, value in options.items()})
-        return self._wrap(answer)
+        raw_options = {name: self._raw(value, listed=True) for name, value in options.items()}
+        out = options.get("out")
+        answer = self._computed(lambda: function(*raw, **raw_options), out is not None or function is np.copyto)
+        return answer if out is None else out
 
     def __getitem__(self, key):
-        return self._wrap(self._array[self._raw(key, listed=True)])
+        key = self._raw(key, listed=True)
+        return self._computed(lambda: self._array[key])
 
     def __setitem__(self, key, value):
-        self._array[self._raw(key, listed=True)] = self._raw(value)
+        key, value = self._raw(key, listed=True), self._raw(value)
+        self._computed(lambda: self._array.__setitem__(key, value), writes=True)
 
 
 def _method(name):
     def method(self, *args, out=None, **options):
         args = [self._raw(x, listed=name != "dot") for x in args]
         options = {key: self._raw(value, listed=True) for key, value in options.items()}
-        return self._wrap(getattr(self._array, name)(*args, **options))
+        if out is not None:
+            options["out"] = self._raw(out)
+        answer = self._computed(lambda: getattr(self._array, name)(*args, **options), out is not None)
+        return answer if out is None else out
 
     method.__name__ = name
     return method
@@ -154,6 +167,16 @@ def _method(name):
 
 for _name in METHODS:
     setattr(StrictArray, _name, _method(_name))
+
+
+def _diagonal(self, offset=0, axis1=0, axis2=1):
+    """A view that can be written, as CuPy's: it has no read-only arrays."""
+    view = self._array.diagonal(offset, axis1, axis2)
+    view.flags.writeable = self._array.flags.writeable
+    return self._wrap(view)
+
+
+StrictArray.diagonal = _diagonal
 
 
 class Namespace:

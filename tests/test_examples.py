@@ -149,10 +149,23 @@ def test_regression(tmp_path):
     assert (tmp_path / "regression.png").read_bytes().startswith(PNG)
 
 
-@pytest.mark.parametrize("option", ["--steps=0", "--seed=-1", "--out=/dev/null/x"])
+@pytest.mark.parametrize("option", ["--steps=0", "--seed=-1", "--out=/dev/null/x", "--device=tpu"])
 def test_regression_wrong_option(capsys, option):
     with pytest.raises(SystemExit, match="2"):
         loaded("regression").main([option])
+    assert option.split("=")[0] in capsys.readouterr().err
+
+
+def test_lbfgs_is_ahead_of_adam_in_the_same_time(tmp_path):
+    lines = printed("lbfgs.py", "--seconds", 2, cwd=tmp_path).splitlines()
+    found = {name: float(loss) for name, loss in (re.match(r"(\w+): training loss (\S+)", s).groups() for s in lines)}
+    assert found["LBFGS"] < found["Adam"] < 0.05
+
+
+@pytest.mark.parametrize("option", ["--seconds=0", "--seconds=nan", "--device=tpu"])
+def test_lbfgs_wrong_option(capsys, option):
+    with pytest.raises(SystemExit, match="2"):
+        loaded("lbfgs").main([option])
     assert option.split("=")[0] in capsys.readouterr().err
 
 
@@ -195,7 +208,7 @@ def test_readme_pip_commands_are_those_of_make():
 
 
 def test_readme_options_exist(tmp_path):
-    commands = re.findall(r"(digits|regression)\.py((?: --\S+ \S+)+)", README)
+    commands = re.findall(r"(digits|regression|lbfgs|schedules|hypergradient|maml)\.py((?: --\S+ \S+)+)", README)
     assert commands
     for example, options in commands:
         known = set(re.findall(r"--[a-z-]+", printed(f"{example}.py", "--help", cwd=tmp_path)))

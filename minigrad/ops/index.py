@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend
-from minigrad.tape import Variable, differentiable
+from minigrad.tape import Variable, differentiable, fitted
 
 __all__ = ["diagonal", "getitem", "one_hot", "take", "take_along_axis", "trace"]
 
@@ -22,7 +22,7 @@ def getitem(a, key):
 @differentiable(lambda g, key: getitem(g, key))
 def put(a, shape, key):
     """Zeros of `shape` with `a` added at `key`: an index that comes twice is added twice."""
-    out = np.zeros_like(a, shape=shape)
+    out = zeros(shape, a)
     if is_basic(key):
         out[key] = a
     else:
@@ -30,10 +30,17 @@ def put(a, shape, key):
     return out
 
 
+def zeros(shape, like) -> Any:
+    """Zeros of the type of `like`, where it is."""
+    return np.zeros(shape, like.dtype) if like.__class__ is np.ndarray else np.zeros_like(like, shape=shape)
+
+
 def is_basic(key) -> Any:
     """Whether a key is of integers, slices, None and Ellipsis alone, which no element is read by twice."""
-    parts = key if isinstance(key, tuple) else (key,)
-    return all(part is None or part is Ellipsis or isinstance(part, int | slice | np.integer) for part in parts)
+    for part in key if isinstance(key, tuple) else (key,):
+        if not (part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer))):
+            return False
+    return True
 
 
 def raw_key(key) -> Any:
@@ -45,7 +52,7 @@ def raw_key(key) -> Any:
 
 def along(axis, ndim, part) -> Any:
     """The key that takes `part` along one axis, and all of the others."""
-    return (*(slice(None),) * (axis % ndim), part)
+    return (slice(None),) * (axis % ndim) + (part,)
 
 
 def positions(n, like) -> Any:
@@ -72,8 +79,10 @@ def take_along_axis(arr, indices, axis=-1) -> Any:
         arr, axis = arr.reshape(-1), 0
     if len(raw.shape) != arr.ndim:
         raise ValueError(f"take_along_axis: indices of shape {raw.shape} for an array of shape {arr.shape}")
-    grid = [positions(n, arr).reshape(-1, *(1,) * (arr.ndim - 1 - i)) for i, n in enumerate(arr.shape)]
-    grid[axis] = raw
+    axis %= arr.ndim
+    grid = [
+        raw if i == axis else positions(n, arr).reshape(-1, *(1,) * (arr.ndim - 1 - i)) for i, n in enumerate(arr.shape)
+    ]
     return getitem(arr, tuple(grid))
 
 
@@ -83,17 +92,20 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
     return a.diagonal(offset, axis1, axis2)
 
 
-@differentiable(lambda g, offset, axis1, axis2: diagonal(g, offset, axis1, axis2))
+@differentiable(lambda g, a_shape, offset, axis1, axis2: fitted(diagonal(g, offset, axis1, axis2), a_shape, g.dtype))
 def on_diagonal(a, shape, offset, axis1, axis2):
-    out = np.zeros_like(a, shape=shape)
-    i = positions(a.shape[-1], a)
-    np.moveaxis(out, (axis1, axis2), (-2, -1))[..., i + max(-offset, 0), i + max(offset, 0)] = a
+    out = zeros(shape, a)
+    view = out.diagonal(offset, axis1, axis2)
+    if view.__class__ is np.ndarray:
+        view.flags.writeable = True  # NumPy marks it read-only, as it once was a copy
+    view[...] = a
     return out
 
 
-def trace(a, offset=0, axis1=0, axis2=1) -> Any:
+@differentiable(lambda g, a_shape, offset, axis1, axis2: on_diagonal(g[..., None], a_shape, offset, axis1, axis2))
+def trace(a, offset=0, axis1=0, axis2=1):
     """Sum along a diagonal: see `diagonal`."""
-    return diagonal(a, offset, axis1, axis2).sum(axis=-1)
+    return a.trace(offset, axis1, axis2)
 
 
 @differentiable()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from minigrad import backend
+from minigrad.ops import kernels
 from minigrad.ops.elementwise import clip, log, log1p, sqrt, where
 from minigrad.ops.index import put
+from minigrad.ops.neural import minus_one_hot, softmax
 from minigrad.ops.reduce import mean
-from minigrad.tape import differentiable
+from minigrad.tape import Variable, differentiable
 
 
 def _standardized(x, axes, eps):
@@ -17,8 +22,16 @@ def _standardized(x, axes, eps):
     return centered * factor, factor
 
 
+def _fits(*arrays):
+    """Whether a CUDA kernel takes these arrays, of which some may be None."""
+    present = [array for array in arrays if array is not None]
+    return not any(isinstance(array, Variable) for array in present) and kernels.fitting(*present)
+
+
 def _through_statistics(g, weight, residual, axes):
     x_hat, factor = residual
+    if axes == (-1,) and _fits(g, weight, x_hat):
+        return kernels.normalize_back(g, weight, x_hat, factor)
     if weight is not None:
         g = g * weight
     return factor * (g - mean(g, axis=axes, keepdims=True) - x_hat * mean(g * x_hat, axis=axes, keepdims=True))
@@ -36,11 +49,47 @@ def normalize(x, weight, bias, axes, eps):
 
     What layer norm and batch norm are, in one node.
     """
+    if axes == (-1,) and _fits(x, weight, bias):
+        out, *residual = kernels.normalize(x, weight, bias, eps)
+        return out, tuple(residual)
     x_hat, factor = _standardized(x, axes, eps)
     out = x_hat.copy() if weight is None else x_hat * weight
     if bias is not None:
         out += bias
     return out, (x_hat, factor)
+
+
+def _differences(logits, target, ignore_index):
+    """Softmax less 1 at each label, 0 in rows that are ignored, and 1 / how many are not."""
+    kept = target != ignore_index
+    labels = np.where(kept, target, 0)
+    difference = minus_one_hot(softmax(logits, -1), labels)
+    return where(kept[:, None], difference, 0.0), 1 / kept.sum().astype(logits.dtype)
+
+
+def kernel_takes(input, labels) -> Any:
+    """Whether `cross_entropy_kernel` takes logits (rows, classes) and labels (rows,) like these."""
+    array = input.data if isinstance(input, Variable) else input
+    fits = array.ndim == 2 and labels.shape == array.shape[:1] and array.size and labels.dtype == np.int64
+    return fits and kernels.fitting(array) and labels.flags.c_contiguous
+
+
+@differentiable(lambda g, residual: residual[0] * (g * residual[1]), residual=_differences)
+def cross_entropy_kernel(logits, target, ignore_index):
+    """`softmax_cross_entropy` on a GPU: labels are not checked, those equal to `ignore_index` count for nothing."""
+    mean, *residual = kernels.cross_entropy(logits, target, ignore_index)
+    return mean, tuple(residual)
+
+
+def dropout(x, p) -> Any:
+    """x with each element 0 with probability p and the others times 1 / (1 - p), by the thread's random stream."""
+    array = x.data if isinstance(x, Variable) else x
+    scale = 1 / (1 - p) if p < 1 else 0.0
+    factors = kernels.dropout_factors(array, p, scale) if kernels.fitting(array) else None
+    if factors is None:
+        kept = backend.default_generator().random(array.shape, dtype=np.float32) >= p
+        factors = backend.to_device(np.multiply(kept, scale, dtype=array.dtype), backend.device_of(array))
+    return x * factors
 
 
 def _to_rows(g, weight_shape, indices, padding_idx):

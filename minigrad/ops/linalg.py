@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import string
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ __all__ = ["dot", "einsum", "linear", "matmul", "outer"]
 
 
 def _by_first(g, x1_shape, x2):
+    if x2.ndim == len(x1_shape) == 2:
+        return g @ x2.T
     if x2.ndim == 1:  # (..., n) · (n,): an outer product
         return fitted(expand_dims(g, -1) * x2, x1_shape, g.dtype)
     if len(x1_shape) == 1:
@@ -28,6 +31,8 @@ def _by_first(g, x1_shape, x2):
 
 
 def _by_second(g, x1, x2_shape):
+    if x1.ndim == len(x2_shape) == 2:
+        return x1.T @ g
     if x1.ndim == 1 and len(x2_shape) == 1:
         return g * x1
     if x1.ndim == 1:  # (m,) · (..., m, n)
@@ -53,6 +58,8 @@ def _columns(b):
 
 
 def _dot_by_first(g, a_shape, b):
+    if b.ndim == len(a_shape) == 2:
+        return g.dot(b.T)
     if not a_shape or not b.ndim:
         return fitted(g * b, a_shape, g.dtype)
     columns = _columns(b)
@@ -61,6 +68,8 @@ def _dot_by_first(g, a_shape, b):
 
 
 def _dot_by_second(g, a, b_shape):
+    if a.ndim == len(b_shape) == 2:
+        return a.T.dot(g)
     if not a.ndim or not b_shape:
         return fitted(g * a, b_shape, g.dtype)
     n, others, last = a.shape[-1], b_shape[:-2], b_shape[-1:] if len(b_shape) > 1 else ()
@@ -76,9 +85,13 @@ def dot(a, b):
     return np.dot(a, b)
 
 
-def outer(a, b) -> Any:
+@differentiable(
+    lambda g, a_shape, b: g.dot(b.reshape(-1)).reshape(a_shape),
+    lambda g, a, b_shape: g.T.dot(a.reshape(-1)).reshape(b_shape),
+)
+def outer(a, b):
     """All products of an element of `a` with one of `b`, each taken as one long vector."""
-    return reshape(a, (-1, 1)) * reshape(b, (1, -1))
+    return a.reshape(-1, 1) * b.reshape(1, -1)
 
 
 def rows(x):
@@ -114,14 +127,20 @@ def einsum(subscripts, *operands, optimize=False) -> Any:
 
     optimize: how several operands are multiplied, as for np.einsum: False in one loop, True by pairs.
     """
-    inputs, output = _explicit(subscripts, [operand.ndim for operand in operands])
+    inputs, output, plain = _explicit(subscripts, tuple([operand.ndim for operand in operands]))
+    if plain is not None:
+        return _einsum(operands, plain, optimize)
     unique = [_without_repeats(*pair) for pair in zip(inputs, operands, strict=True)]
-    subscripts = f"{','.join(labels for labels, _ in unique)}->{output}"
+    subscripts = f"{','.join([labels for labels, _ in unique])}->{output}"
     return _einsum([operand for _, operand in unique], subscripts, optimize)
 
 
+@lru_cache(maxsize=256)
 def _explicit(subscripts, ranks):
-    """The labels of each operand and of the answer, where "..." and the answer may have been left out."""
+    """The labels of each operand and of the answer, where "..." and the answer may have been left out.
+
+    Beside them the whole notation, or None where an operand has a label twice.
+    """
     left, arrow, output = subscripts.replace(" ", "").replace("...", ".").partition("->")
     inputs = left.split(",")
     if len(inputs) != len(ranks):
@@ -133,12 +152,13 @@ def _explicit(subscripts, ranks):
     free = [label for label in string.ascii_letters if label not in subscripts]
     broadcast = "".join(free[: max(extra)])
     if not arrow:
-        once = sorted(label for label in set(left) - set(".,") if left.count(label) == 1)
-        output = "." + "".join(once)
+        output = "." + "".join(sorted(label for label in set(left) - set(".,") if left.count(label) == 1))
     if broadcast and "." not in output:
         raise ValueError(f'einsum: {subscripts!r} has "..." among the operands but not in the answer')
     inputs = [labels.replace(".", broadcast[len(broadcast) - n :]) for labels, n in zip(inputs, extra, strict=True)]
-    return inputs, output.replace(".", broadcast)
+    output = output.replace(".", broadcast)
+    once = all(len(set(labels)) == len(labels) for labels in inputs)
+    return inputs, output, f"{','.join(inputs)}->{output}" if once else None
 
 
 def _without_repeats(labels, operand):
@@ -154,17 +174,26 @@ def _without_repeats(labels, operand):
 
 def _einsum_rule(i, inputs):
     def rule(g, subscripts, optimize, shape, *others):
-        left, output = subscripts.split("->")
-        labels = left.split(",")
-        target = labels.pop(i)
-        known = "".join(label for label in target if label in output or any(label in rest for rest in labels))
-        part = einsum(f"{','.join([output, *labels])}->{known}", g, *others, optimize=optimize)
+        back, known, target = _way_back(subscripts, i)
+        part = np.einsum(back, g, *others, optimize=optimize)
+        if known == target and part.shape == shape:
+            return part
         lengths = dict(zip(known, part.shape, strict=True))
         part = reshape(part, tuple(lengths.get(label, 1) for label in target))
         full = broadcast_to(part, np.broadcast_shapes(part.shape, shape))
         return fitted(full, shape, g.dtype)
 
     return with_parameters(["g", "subscripts", "optimize", f"{inputs[i]}_shape", *inputs[:i], *inputs[i + 1 :]], rule)
+
+
+@lru_cache(maxsize=256)
+def _way_back(subscripts, i):
+    """The notation that gives the gradient of operand i; the labels that it has, and those that it should have."""
+    left, output = subscripts.split("->")
+    labels = left.split(",")
+    target = labels.pop(i)
+    known = "".join(label for label in target if label in output or any(label in rest for rest in labels))
+    return f"{','.join([output, *labels])}->{known}", known, target
 
 
 @on_sequence(_einsum_rule)

@@ -1,13 +1,14 @@
 """Loops that Numba compiles where it is installed, for operations that cost NumPy several calls or passes.
 
-Each computes what the NumPy code at its place of use in `neural.py` and `linalg.py` does, and is only taken for
-C-contiguous NumPy arrays of one of two types; without Numba, that NumPy code runs. `exp` and `log` may differ between
-the two in the last bit.
+Each computes what the NumPy code at its place of use in `elementwise.py`, `neural.py` and `linalg.py` does, and is
+only taken for C-contiguous NumPy arrays of one of two types; without Numba, that NumPy code runs. `exp`, `log` and
+`erf` may differ between the two in the last bits.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,11 @@ def _relu(x, out):
         out[i] = x[i] if (x[i] > 0 or x[i] != x[i]) else x.dtype.type(0)
 
 
+def _erf(x, out):
+    for i in range(x.size):
+        out[i] = math.erf(x[i])
+
+
 def _where_positive(g, a, out):
     for i in range(g.size):
         out[i] = g[i] if a[i] > 0 else g.dtype.type(0)
@@ -90,6 +96,7 @@ def _cross_entropy(x, target, difference):
     return loss / rows
 
 
+erf = Loop(_erf, "vv")
 relu = Loop(_relu, "vv")
 where_positive = Loop(_where_positive, "vvv")
 add_to_rows = Loop(_add_to_rows, "mv")

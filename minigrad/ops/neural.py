@@ -8,9 +8,8 @@ from functools import lru_cache
 import numpy as np
 
 from minigrad import backend
-from minigrad.ops import loops
-from minigrad.ops.elementwise import erf, exp, raw_erf, tanh, where
-from minigrad.ops.reduce import sum
+from minigrad.ops import kernels, loops
+from minigrad.ops.elementwise import erf, raw_erf, select
 from minigrad.tape import Variable, differentiable
 
 __all__ = [
@@ -22,7 +21,8 @@ __all__ = [
 def _where_positive(g, ans):
     run = None if isinstance(g, Variable) else loops.compiled(loops.where_positive, g, ans)
     if run is None:
-        return g * (ans > 0)
+        fits = not isinstance(g, Variable) and kernels.fitting(g, ans)
+        return kernels.where_positive(g, ans) if fits else g * (ans > 0)
     out = np.empty_like(g)
     run(g.ravel(), ans.ravel(), out.ravel())
     return out
@@ -39,16 +39,16 @@ def relu(x):
     return out
 
 
-@differentiable(lambda g, x, negative_slope: where(x > 0, g, g * negative_slope))
+@differentiable(lambda g, x, negative_slope: select(x > 0, g, g * negative_slope))
 def leaky_relu(x, negative_slope=0.01):
     """x where it is positive, x · negative_slope elsewhere; that side's derivative at 0."""
-    return np.where(x > 0, x, x * negative_slope)
+    return select(x > 0, x, x * negative_slope)
 
 
-@differentiable(lambda g, x, alpha: where(x > 0, g, g * (alpha * exp(where(x < 0, x, 0.0)))))
+@differentiable(lambda g, x, alpha: select(x > 0, g, g * (alpha * np.exp(select(x < 0, x, 0.0)))))
 def elu(x, alpha=1.0):
     """x where it is positive, alpha · (exp(x) - 1) elsewhere; that side's derivative at 0."""
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return select(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
 def _sigmoid(x):
@@ -85,8 +85,8 @@ _CUBIC = 0.044715
 
 def _gelu_slope(x, approximate):
     if approximate == "none":
-        return 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * (exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
-    t = tanh(_ROOT_2_OVER_PI * (x + _CUBIC * x * x * x))
+        return 0.5 * (1 + erf(x * math.sqrt(0.5))) + x * (np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
+    t = np.tanh(_ROOT_2_OVER_PI * (x + _CUBIC * x * x * x))
     return 0.5 * (1 + t) + 0.5 * _ROOT_2_OVER_PI * x * (1 - t * t) * (1 + 3 * _CUBIC * x * x)
 
 
@@ -108,7 +108,7 @@ def _softmax(x, axis):
     return e
 
 
-@differentiable(lambda g, ans, axis: (g - sum(g * ans, axis=axis, keepdims=True)) * ans)
+@differentiable(lambda g, ans, axis: (g - (g * ans).sum(axis=axis, keepdims=True)) * ans)
 def softmax(x, axis=-1):
     """exp(x) over its sum along `axis`."""
     return _softmax(x, axis)
@@ -119,7 +119,7 @@ def _log_softmax(x, axis):
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
-@differentiable(lambda g, ans, axis: g - exp(ans) * sum(g, axis=axis, keepdims=True))
+@differentiable(lambda g, ans, axis: g - np.exp(ans) * g.sum(axis=axis, keepdims=True))
 def log_softmax(x, axis=-1):
     """Logarithm of softmax, without overflow."""
     return _log_softmax(x, axis)

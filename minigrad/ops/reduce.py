@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from minigrad.ops.elementwise import absolute, exp, not_equal, ones_like, sign, where
-from minigrad.ops.shape import broadcast_to, concatenate, flip, reshape, transpose
+from minigrad.ops.elementwise import absolute, not_equal, select
+from minigrad.ops.shape import broadcast_to, flip, reshape, transpose
 from minigrad.tape import differentiable
+
+FEW = 4096
+"""Up to so many elements, writing a repeated array costs less than making the view of it."""
 
 __all__ = [
     "all", "any", "argmax", "argmin", "cumsum", "logsumexp", "max", "mean", "min", "norm", "prod", "std", "sum", "var",
@@ -26,17 +30,27 @@ def normalized_axes(axis, ndim):
 
 def restored(reduced, shape, axis, keepdims):
     """A reduced array with the axes that the reduction removed put back at length 1."""
-    if keepdims or not shape:
-        return reduced
+    return reduced if keepdims or not shape else reduced.reshape(_kept_shape(shape, axis))
+
+
+@lru_cache(maxsize=256)
+def _kept_shape(shape, axis):
     axes = normalized_axes(axis, len(shape))
-    return reshape(reduced, tuple(1 if i in axes else n for i, n in enumerate(shape)))
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
 
 
 def spread(reduced, shape, axis, keepdims):
     """A reduced array repeated over the axes that the reduction removed."""
-    return broadcast_to(restored(reduced, shape, axis, keepdims), shape)
+    if axis is not None:
+        reduced = restored(reduced, shape, axis, keepdims)
+    if isinstance(reduced, np.ndarray | np.generic) and math.prod(shape) < FEW:
+        out = np.empty(shape, reduced.dtype)
+        out[...] = reduced
+        return out
+    return broadcast_to(reduced, shape)
 
 
+@lru_cache(maxsize=256)
 def count(shape, axis):
     """How many elements of an array of that shape a reduction over `axis` takes together."""
     return math.prod(shape[a] for a in normalized_axes(axis, len(shape)))
@@ -48,16 +62,23 @@ def sum(a, axis=None, keepdims=False):
     return a.sum(axis=axis, keepdims=keepdims)
 
 
+def _mean(a, axis, keepdims):
+    if a.__class__ is not np.ndarray or a.dtype.char not in "fd" or not 0 < a.size < 2**24:
+        return a.mean(axis=axis, keepdims=keepdims)
+    total = a.sum(axis=axis, keepdims=keepdims)  # the bits of `mean`, as long as float32 can count the elements
+    return total / (a.size // total.size)
+
+
 @differentiable(lambda g, a_shape, axis, keepdims: spread(g / (count(a_shape, axis) or 1), a_shape, axis, keepdims))
 def mean(a, axis=None, keepdims=False):
     """Arithmetic mean over `axis`."""
-    return a.mean(axis=axis, keepdims=keepdims)
+    return _mean(a, axis, keepdims)
 
 
 def _share_extremum(g, ans, a, axis, keepdims):
     hit = (a == restored(ans, a.shape, axis, keepdims)) | (a != a)  # a NaN is an extremum
-    ties = hit.sum(axis=normalized_axes(axis, a.ndim), keepdims=True)
-    return where(hit, restored(g, a.shape, axis, keepdims) / ties.astype(g.dtype), 0.0)
+    ties = hit.sum(axis=axis, keepdims=True)
+    return select(hit, restored(g, a.shape, axis, keepdims) / ties.astype(g.dtype), 0.0)
 
 
 @differentiable(_share_extremum)
@@ -72,48 +93,74 @@ def min(a, axis=None, keepdims=False):
     return a.min(axis=axis, keepdims=keepdims)
 
 
-def var(a, axis=None, ddof=0, keepdims=False) -> Any:
+def _freedom(shape, axis, ddof):
+    n = count(shape, axis)
+    if n <= ddof:
+        raise ValueError(f"{n} element(s) over axis {axis} with ddof={ddof} leave no degree of freedom")
+    return n - ddof
+
+
+def _variance(a, axis, ddof, keepdims):
+    """The variance, and the distances from the mean."""
+    n = _freedom(a.shape, axis, ddof)
+    centered = a - _mean(a, axis, True)
+    return (centered * centered).sum(axis=axis, keepdims=keepdims) / n, centered
+
+
+def _by_distance(g, centered, axis, ddof, keepdims):
+    """The gradient of half the variance."""
+    shape = centered.shape
+    return centered * restored(g / _freedom(shape, axis, ddof), shape, axis, keepdims)
+
+
+@differentiable(
+    lambda g, residual, axis, ddof, keepdims: _by_distance(2 * g, residual, axis, ddof, keepdims),
+    residual=lambda a, axis: a - mean(a, axis=axis, keepdims=True),
+)
+def var(a, axis=None, ddof=0, keepdims=False):
     """Variance over `axis`: the mean square distance from the mean, over n - ddof."""
-    centered = a - mean(a, axis=axis, keepdims=True)
-    return sum(centered * centered, axis=axis, keepdims=keepdims) / _freedom(a, axis, ddof)
+    return _variance(a, axis, ddof, keepdims)
 
 
-@differentiable(lambda g, ans: where(ans == 0, 0.0, g / (2 * where(ans == 0, 1.0, ans))))
-def safe_sqrt(x):
-    return np.sqrt(x)
+def _over(g, size):
+    """g / size, and 0 where the size is 0."""
+    return g * (size != 0) / (size + (size == 0))
 
 
-def std(a, axis=None, ddof=0, keepdims=False) -> Any:
+@differentiable(
+    lambda g, ans, residual, axis, ddof, keepdims: _by_distance(_over(g, ans), residual, axis, ddof, keepdims),
+    residual=lambda a, axis: a - mean(a, axis=axis, keepdims=True),
+)
+def std(a, axis=None, ddof=0, keepdims=False):
     """Standard deviation over `axis`, the square root of `var`; subgradient 0 where it is 0."""
-    return safe_sqrt(var(a, axis=axis, ddof=ddof, keepdims=keepdims))
-
-
-def _freedom(a, axis, ddof):
-    n = count(a.shape, axis) - ddof
-    if n <= 0:
-        raise ValueError(f"var: {n + ddof} element(s) over axis {axis} with ddof={ddof} leave no degree of freedom")
-    return n
+    variance, centered = _variance(a, axis, ddof, keepdims)
+    return np.sqrt(variance), centered
 
 
 def _product_of_others(a):
     """For each element, the product of all others along the last axis: by halves, so that zeros do no harm."""
     n = a.shape[-1]
     if n < 2:
-        return ones_like(a)
+        return np.ones_like(a)
+    if n == 2:
+        return a[..., ::-1]
     if n % 2:
-        return _product_of_others(concatenate([a, ones_like(a[..., :1])], axis=-1))[..., :n]
+        return _product_of_others(np.concatenate([a, np.ones_like(a[..., :1])], axis=-1))[..., :n]
     first, second = a[..., : n // 2], a[..., n // 2 :]
     rest = _product_of_others(first * second)
-    return concatenate([rest * second, rest * first], axis=-1)
+    return np.concatenate([rest * second, rest * first], axis=-1)
 
 
 def _scale_by_others(g, a, axis, keepdims):
+    g = restored(g, a.shape, axis, keepdims)
+    if isinstance(axis, int) and a.ndim:
+        return g * _product_of_others(a.swapaxes(axis, -1)).swapaxes(axis, -1)
     axes = normalized_axes(axis, a.ndim)
     order = (*(i for i in range(a.ndim) if i not in axes), *axes)
     moved = transpose(a, order)
     others = _product_of_others(reshape(moved, (*moved.shape[: a.ndim - len(axes)], count(a.shape, axis))))
     back = tuple(order.index(i) for i in range(a.ndim))
-    return restored(g, a.shape, axis, keepdims) * transpose(reshape(others, moved.shape), back)
+    return g * transpose(reshape(others, moved.shape), back)
 
 
 @differentiable(_scale_by_others)
@@ -123,8 +170,8 @@ def prod(a, axis=None, keepdims=False):
 
 
 def _sum_of_later(g, a_shape, axis):
-    later = flip(cumsum(flip(g, axis), axis), axis)
-    return reshape(later, a_shape) if axis is None else later
+    later = flip(flip(g, axis).cumsum(axis=axis), axis)
+    return later.reshape(a_shape) if axis is None else later
 
 
 @differentiable(_sum_of_later)
@@ -137,12 +184,12 @@ def _raw_logsumexp(a, axis, keepdims):
     top = a.max(axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
     total = np.log(np.exp(a - top).sum(axis=axis, keepdims=True)) + top
-    return total if keepdims else total.squeeze(normalized_axes(axis, a.ndim))
+    return total if keepdims else total.squeeze(axis)
 
 
 @differentiable(
     lambda g, ans, a, axis, keepdims: (
-        restored(g, a.shape, axis, keepdims) * exp(a - restored(ans, a.shape, axis, keepdims))
+        restored(g, a.shape, axis, keepdims) * np.exp(a - restored(ans, a.shape, axis, keepdims))
     )
 )
 def logsumexp(a, axis=None, keepdims=False):
@@ -151,9 +198,11 @@ def logsumexp(a, axis=None, keepdims=False):
 
 
 def _by_power(g, ans, x, ord, axis, keepdims):
-    ans, g = (restored(value, x.shape, axis, keepdims) for value in (ans, g))
-    share = where(ans == 0, 0.0, g / where(ans == 0, 1.0, ans) ** (ord - 1))
-    return x * share if ord == 2 else sign(x) * where(x == 0, 1.0, absolute(x)) ** (ord - 1) * share
+    if ord == 2:
+        return x * restored(_over(g, ans), x.shape, axis, keepdims)
+    share = np.where(ans == 0, 0.0, g / np.where(ans == 0, 1.0, ans) ** (ord - 1))
+    powers = np.sign(x) * np.where(x == 0, 1.0, np.absolute(x)) ** (ord - 1)
+    return powers * restored(share, x.shape, axis, keepdims)
 
 
 @differentiable(_by_power)
@@ -170,9 +219,9 @@ def norm(x, ord=None, axis=None, keepdims=False) -> Any:
 
     Raises ValueError for another ord, and for more than two axes.
     """
+    if ord is None and (axis is None or isinstance(axis, int)):
+        return power_norm(x, 2, axis, keepdims)
     axes = normalized_axes(axis, x.ndim)
-    if ord is None and axis is None:
-        return power_norm(x, 2, None, keepdims)
     if isinstance(ord, str) and len(axes) != 2:
         raise ValueError(f"norm: ord {ord!r} is for matrices, got axis {axis} of shape {x.shape}")
     if len(axes) == 1:

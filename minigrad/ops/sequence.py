@@ -21,13 +21,10 @@ def on_sequence(rule_of):
         @functools.lru_cache(maxsize=256)
         def operation(n):
             inputs = [f"x{i}" for i in range(n)]
-
-            def of_n(*args):
-                return forward(args[:n], *args[n:])
-
+            parameters = ", ".join([*inputs, *map(str, options)])
+            arguments = ", ".join([f"[{', '.join(inputs)}]", *(option.name for option in options)])
+            of_n = eval(f"lambda {parameters}: forward({arguments})", {"forward": forward})
             of_n.__name__ = forward.__name__.strip("_")
-            parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in inputs]
-            of_n.__signature__ = inspect.Signature([*parameters, *options])  # type: ignore[attr-defined]
             return differentiable(*(rule_of(i, inputs) for i in range(n)))(of_n)
 
         @functools.wraps(forward)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from minigrad.ops.index import along, positions, put, take
+from minigrad.ops.index import along, getitem, positions, put, take
 from minigrad.ops.sequence import on_sequence
 from minigrad.tape import differentiable, fitted
 
@@ -18,46 +18,47 @@ __all__ = [
 ]  # fmt: skip
 
 
-@differentiable(lambda g, a_shape: reshape(g, a_shape))
+@differentiable(lambda g, a_shape: g.reshape(a_shape))
 def reshape(a, shape):
     """The elements of `a`, in order, in another shape; one length may be -1."""
     return a.reshape(shape)
 
 
-@differentiable(lambda g, a_shape: reshape(g, a_shape))
+@differentiable(lambda g, a_shape: g.reshape(a_shape))
 def ravel(a):
     """The elements of `a`, in order, along one axis."""
     return a.ravel()
 
 
 def _inverse(axes, ndim):
-    if axes is None:
-        return None
     order = [axis % ndim for axis in axes]
     return tuple(order.index(i) for i in range(ndim))
 
 
-@differentiable(lambda g, axes: transpose(g, _inverse(axes, g.ndim)))
+@differentiable(lambda g, axes: g.T if axes is None else transpose(g, _inverse(axes, g.ndim)))
 def transpose(a, axes=None):
     """Axes in another order; reversed by default."""
     return a.transpose(axes)
 
 
-@differentiable(lambda g, axis1, axis2: swapaxes(g, axis1, axis2))
+@differentiable(lambda g, axis1, axis2: g.swapaxes(axis1, axis2))
 def swapaxes(a, axis1, axis2):
     """Two axes exchanged."""
     return a.swapaxes(axis1, axis2)
 
 
-@differentiable(lambda g, a_shape: reshape(g, a_shape))
+@differentiable(lambda g, a_shape: g.reshape(a_shape))
 def squeeze(a, axis=None):
     """Axes of length 1 removed."""
     return a.squeeze(axis)
 
 
-@differentiable(lambda g, a_shape: reshape(g, a_shape))
+@differentiable(lambda g, a_shape: g.reshape(a_shape))
 def expand_dims(a, axis):
     """Axes of length 1 put in at `axis`."""
+    if isinstance(axis, int) and -a.ndim - 1 <= axis <= a.ndim:
+        front = axis % (a.ndim + 1)
+        return a.reshape(*a.shape[:front], 1, *a.shape[front:])
     return np.expand_dims(a, axis)
 
 
@@ -80,10 +81,13 @@ def concatenate(arrays, axis=0) -> Any:
     """Arrays one after the other along `axis`; all elements in order along one axis where it is None."""
     if axis is None:
         arrays, axis = [ravel(a) for a in arrays], 0
+    starts = [0]
     for a in arrays:
-        if not -len(a.shape) <= axis < len(a.shape):
-            raise IndexError(f"concatenate: axis {axis} is out of range for an array of shape {a.shape}")
-    return _concatenate(arrays, axis, tuple(accumulate((a.shape[axis] for a in arrays), initial=0)))
+        shape = a.shape
+        if not -len(shape) <= axis < len(shape):
+            raise IndexError(f"concatenate: axis {axis} is out of range for an array of shape {shape}")
+        starts.append(starts[-1] + shape[axis])
+    return _concatenate(arrays, axis, starts)
 
 
 @on_sequence(lambda i, names: lambda g, axis: g[along(axis, g.ndim, i)])
@@ -103,12 +107,14 @@ def split(ary, indices_or_sections, axis=0) -> Any:
         cuts = range(0, n + 1, n // indices_or_sections) if n else [0] * (indices_or_sections + 1)
     else:
         cuts = [0, *indices_or_sections, n]
-    return [ary[along(axis, ary.ndim, slice(*pair))] for pair in pairwise(cuts)]
+    return [getitem(ary, along(axis, ary.ndim, slice(*pair))) for pair in pairwise(cuts)]
 
 
 @differentiable(lambda g, axis: flip(g, axis))
 def flip(m, axis=None):
     """Elements in reverse order along `axis` (an int, a tuple, or None for all). A view: nothing is copied."""
+    if isinstance(axis, int) and -m.ndim <= axis < m.ndim:
+        return m[along(axis, m.ndim, slice(None, None, -1))]
     return np.flip(m, axis)
 
 
@@ -126,8 +132,8 @@ def _sum_of_copies(g, a_shape, repeats, axis):
     shape = (math.prod(a_shape),) if axis is None else a_shape
     axis = 0 if axis is None else axis % len(shape)
     if isinstance(repeats, int):
-        copies = reshape(g, (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
-        return reshape(copies.sum(axis=axis + 1), a_shape)
+        copies = g.reshape(*shape[: axis + 1], repeats, *shape[axis + 1 :])
+        return copies.sum(axis=axis + 1).reshape(a_shape)
     origin = positions(shape[axis], g).repeat(repeats)
     return reshape(put(g, shape, along(axis, len(shape), origin)), a_shape)
 
@@ -144,7 +150,12 @@ def _inner(g, a_shape, pad_width):
 
 @differentiable(_inner)
 def constant_pad(a, pad_width, constant_values):
-    return np.pad(a, pad_width, constant_values=constant_values) if pad_width else a.copy()
+    if not isinstance(constant_values, int | float):
+        return np.pad(a, pad_width, constant_values=constant_values) if pad_width else a.copy()
+    shape = tuple(before + n + after for n, (before, after) in zip(a.shape, pad_width, strict=True))
+    out = np.full_like(a, constant_values, shape=shape)
+    out[tuple([slice(before, before + n) for n, (before, _) in zip(a.shape, pad_width, strict=True)])] = a
+    return out
 
 
 def pad(array, pad_width, mode="constant", constant_values=0) -> Any:
@@ -153,7 +164,10 @@ def pad(array, pad_width, mode="constant", constant_values=0) -> Any:
     pad_width: (before, after) for each axis, for all, or one number for both and all.
     mode: "constant" (`constant_values`), or copies of elements of the array: "edge", "reflect", "symmetric", "wrap".
     """
-    widths = tuple(map(tuple, np.broadcast_to(pad_width, (array.ndim, 2)).tolist()))
+    if isinstance(pad_width, int):
+        widths = ((pad_width, pad_width),) * array.ndim
+    else:
+        widths = tuple(map(tuple, np.broadcast_to(pad_width, (array.ndim, 2)).tolist()))
     if mode == "constant" or not array.ndim:
         return constant_pad(array, widths, constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):

@@ -385,3 +385,71 @@ def test_wrong_input_is_explained(call, error, message):
     kinds = error.__args__ if hasattr(error, "__args__") else error
     with pytest.raises(kinds, match=message):
         call()
+
+
+def test_where_on_many_elements_has_numpys_bits():
+    rng = np.random.default_rng(0)
+    condition = rng.random((100, 100)) < 0.5
+    for dtype in (np.float16, np.float32, np.float64):
+        x, y = rng.normal(size=(2, 100, 100)).astype(dtype)
+        x[0], y[1] = np.nan, -0.0
+        x[2], y[3] = np.inf, -np.inf
+        pairs = [
+            (x, y),
+            (x.T, y),
+            (x, 0.0),
+            (0.0, x),
+            (x, -0.0),
+            (-0.0, x),
+            (x, 1),
+            (x, y[0]),
+            (x, y.astype(np.float64)),
+        ]
+        for a, b in [*pairs, (1.5, 2.5), (np.arange(10_000).reshape(100, 100), 0)]:
+            with np.errstate(invalid="ignore"):
+                ours, numpys = mg.where(condition, a, b), np.where(condition, a, b)
+            assert ours.dtype == numpys.dtype
+            assert ours.tobytes() == numpys.tobytes()
+    both = np.stack([x, y])
+    assert mg.where(condition, both, y).tobytes() == np.where(condition, both, y).tobytes()
+    assert mg.where(condition[:, :1], x, y).tobytes() == np.where(condition[:, :1], x, y).tobytes()
+
+
+def test_gradients_of_many_elements_are_those_of_few():
+    rng = np.random.default_rng(0)
+    x, y = (mg.tensor(rng.normal(size=(100, 100)), dtype="float64", requires_grad=True) for _ in range(2))
+    for function in (mg.maximum, mg.minimum, lambda x, y: mg.where(x > y, x, y), lambda x, y: mg.clip(x, -0.5, y)):
+        whole = mg.grad(function(x, y).sum(), [x, y])
+        rows = [mg.grad(function(x[i], y[i]).sum(), [x, y]) for i in range(0, 100, 33)]
+        for i, row in zip(range(0, 100, 33), rows, strict=True):
+            for all_rows, one in zip(whole, row, strict=True):
+                np.testing.assert_array_equal(all_rows.numpy()[i], one.numpy()[i])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_mean_has_numpys_bits(dtype):
+    x = np.random.default_rng(0).normal(size=(37, 301)).astype(dtype)
+    for axis in (None, 0, 1, (0, 1)):
+        np.testing.assert_array_equal(mg.mean(x, axis=axis), np.mean(x, axis=axis))
+
+
+def test_inputs_that_are_alike_but_smaller_than_the_answer_get_gradients_of_their_shape():
+    x, y = (mg.tensor(np.ones(3), requires_grad=True) for _ in range(2))
+    mg.where(np.eye(3, dtype=bool), x, y).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0, 1.0]
+    assert y.grad.tolist() == [2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("function", [mg.std, mg.norm])
+def test_second_derivatives_are_0_where_a_distance_is_0(function):
+    x = mg.tensor([2.0, 2.0, 2.0] if function is mg.std else [0.0, 0.0, 0.0], dtype="float64", requires_grad=True)
+    (g,) = mg.grad(function(x), [x], create_graph=True)
+    (second,) = mg.grad((g * mg.tensor([1.0, -2.0, 5.0])).sum(), [x])
+    assert g.tolist() == second.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_einsum_gives_gradients_of_the_shape_of_operands_that_it_repeated():
+    x, y = mg.tensor(np.ones((1, 3)), requires_grad=True), mg.tensor(np.full((2, 3), 2.0), requires_grad=True)
+    mg.einsum("ij,ij->ij", x, y).sum().backward()
+    assert x.grad.tolist() == [[4.0, 4.0, 4.0]]
+    assert y.grad.tolist() == [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]

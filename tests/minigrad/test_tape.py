@@ -959,3 +959,24 @@ def test_copies_leave_hooks_behind():
     y = copy.deepcopy(x)
     (y * 2.0).backward()
     assert y.grad.item() == 2.0
+
+
+def test_a_gradient_is_one_tensor_however_often_it_is_asked_for():
+    x = leaf([1.0, 2.0])
+    (x * x).sum().backward()
+    assert x.grad is x.grad
+    assert isinstance(x.grad, mg.Tensor)
+    first = x.grad
+    (x * x).sum().backward()
+    np.testing.assert_array_equal(first.numpy(), [2.0, 4.0])
+    np.testing.assert_array_equal(x.grad.numpy(), [4.0, 8.0])
+
+
+def test_the_latest_node_comes_first_whatever_the_order_of_inputs():
+    x = leaf(0.7)
+    early = x * 2.0
+    late = mg.exp(early)
+    for product in (early * late, late * early, late * early * late, early * (late * early)):
+        mg.grad(product, x, retain_graph=True)
+    e = np.exp(1.4)
+    assert mg.grad(late * early + early, x).item() == pytest.approx(2 * e + 2 * 1.4 * e + 2)

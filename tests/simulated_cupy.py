@@ -1,0 +1,496 @@
+"""A module to stand in CuPy's place on a machine without a GPU, so that what is written for CuPy can be run there.
+
+Its arrays are as strict as CuPy's (see strict_array.py). Raw kernels are compiled as C++ and run on the CPU, block
+after block, their threads side by side where they meet at barriers. A stream that is capturing computes nothing: it
+records, and a graph replays the records on the arrays of the time of capture, with the host's values of that time, as
+CUDA does.
+Each reading of a value by the host is counted in `synchronisations`, and refused while a stream captures.
+
+What it cannot show: whether CUDA compiles the kernels (test_cuda.py does), whether CuPy itself agrees, and any time.
+"""
+
+import ctypes
+import hashlib
+import math
+import shutil
+import subprocess
+import sys
+import tempfile
+import types
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+import minigrad as mg
+from minigrad import backend
+from minigrad.ops import kernels
+from tests.strict_array import CREATORS, StrictArray
+
+AVAILABLE = shutil.which("c++") is not None
+
+SHIM = r"""
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+#define __global__
+#define __device__
+#define __forceinline__ inline
+#define __restrict__
+#define __launch_bounds__(...)
+#define __shared__ static
+struct Position { int x = 0, y = 0, z = 0; };
+static thread_local Position threadIdx;
+static Position blockIdx, blockDim, gridDim;
+static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+    return (unsigned long long)(((unsigned __int128)a * b) >> 64);
+}
+"""
+
+MEETING = r"""
+#include <barrier>
+#include <memory>
+#include <thread>
+#include <vector>
+static std::unique_ptr<std::barrier<>> _block_barrier;
+static std::vector<std::unique_ptr<std::barrier<>>> _warp_barriers;
+static double _exchange[1024];
+static inline int _linear() { return threadIdx.x + blockDim.x * threadIdx.y; }
+static inline void __syncthreads() { _block_barrier->arrive_and_wait(); }
+static inline void __syncwarp() { _warp_barriers[_linear() / 32]->arrive_and_wait(); }
+template <class V> static V __shfl_xor_sync(unsigned, V value, int mask) {
+    int i = _linear();
+    std::memcpy(&_exchange[i], &value, sizeof(V));
+    __syncwarp();
+    V other;
+    std::memcpy(&other, &_exchange[i ^ mask], sizeof(V));
+    __syncwarp();
+    return other;
+}
+"""
+
+RUN_IN_TURN = r"""
+template <class F> static void _run_block(F body) {
+    for (threadIdx.y = 0; threadIdx.y < blockDim.y; threadIdx.y++)
+        for (threadIdx.x = 0; threadIdx.x < blockDim.x; threadIdx.x++) body();
+}
+"""
+
+RUN_TOGETHER = r"""
+template <class F> static void _run_block(F body) {
+    int count = blockDim.x * blockDim.y;
+    _block_barrier = std::make_unique<std::barrier<>>(count);
+    _warp_barriers.clear();
+    for (int first = 0; first < count; first += 32)
+        _warp_barriers.push_back(std::make_unique<std::barrier<>>(count - first < 32 ? count - first : 32));
+    std::vector<std::thread> threads;
+    for (int i = 0; i < count; i++)
+        threads.emplace_back([&body, i] {
+            threadIdx.x = i % blockDim.x;
+            threadIdx.y = i / blockDim.x;
+            body();
+            _block_barrier->arrive_and_drop();
+            _warp_barriers[_linear() / 32]->arrive_and_drop();
+        });
+    for (auto &thread : threads) thread.join();
+}
+"""
+
+LAUNCHER = r"""
+template <class... A, std::size_t... I>
+static void _call(void (*kernel)(A...), void **arguments, std::index_sequence<I...>) {
+    kernel(*(std::remove_const_t<A> *)arguments[I]...);
+}
+template <class... A> static void _launch(void (*kernel)(A...), void **arguments) {
+    for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
+        for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++)
+            _run_block([&] { _call(kernel, arguments, std::index_sequence_for<A...>{}); });
+}
+extern "C" void _entry(void **arguments, const int *grid, const int *block) {
+    gridDim.x = grid[0]; gridDim.y = grid[1];
+    blockDim.x = block[0]; blockDim.y = block[1];
+    _launch(NAME, arguments);
+}
+"""
+
+
+class CUDARuntimeError(RuntimeError):
+    """What CuPy raises for an error of CUDA's."""
+
+
+CUDARuntimeError.__module__ = "cupy_backends.cuda.api.runtime"
+
+
+class Machine:
+    """The pretended device and what it has seen."""
+
+    def __init__(self):
+        self.synchronisations = 0
+        self.launches = []  # name, grid and block of each raw kernel
+        self.records = None  # what a capturing stream has recorded
+        self.allocated = 0
+
+    def reads(self):
+        """The host reads a value."""
+        if self.records is not None:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: not permitted when stream is capturing")
+        self.synchronisations += 1
+
+
+MACHINE = Machine()
+
+
+class Device:
+    """A device, and a context in which it is the current one."""
+
+    def __init__(self, index=0):
+        if index:
+            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+        self.id = index
+
+    mem_info = (3 << 30, 4 << 30)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def __eq__(self, other):
+        return isinstance(other, Device) and self.id == other.id
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"<CUDA Device {self.id}>"
+
+    def use(self):
+        pass
+
+    def synchronize(self):
+        MACHINE.reads()
+
+
+def _arrays(value):
+    if isinstance(value, np.ndarray):
+        return [value]
+    if isinstance(value, tuple | list):
+        return [array for part in value for array in _arrays(part)]
+    return []
+
+
+class ndarray(StrictArray):  # noqa: N801
+    """CuPy's array."""
+
+    def __init__(self, array, device=None, base=None):
+        super().__init__(array, Device() if device is None else device, base)
+
+    @property
+    def data(self):
+        return types.SimpleNamespace(ptr=self._array.ctypes.data)
+
+    def get(self):
+        MACHINE.reads()
+        return super().get()
+
+    def item(self, *index):
+        MACHINE.reads()
+        return super().item(*index)
+
+    def tolist(self):
+        MACHINE.reads()
+        return super().tolist()
+
+    def __bool__(self):
+        MACHINE.reads()
+        return super().__bool__()
+
+    def __float__(self):
+        MACHINE.reads()
+        return super().__float__()
+
+    def __int__(self):
+        MACHINE.reads()
+        return super().__int__()
+
+    __index__ = __int__
+
+    def set(self, array):
+        if MACHINE.records is not None:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: a copy from pageable memory")
+        self._array[...] = array
+
+    def _computed(self, compute, writes=False):
+        if MACHINE.records is None:
+            return self._wrap(compute())
+        if writes:
+            MACHINE.records.append(compute)
+            return None
+        with np.errstate(all="ignore"):  # of memory that nothing has been written to yet
+            value = compute()
+        owner = self._array if self.base is None else self.base._array
+        made = [array for array in _arrays(value) if not np.may_share_memory(array, owner)]
+        if isinstance(value, np.generic):
+            value = np.asarray(value)
+            made = [value]
+        if made:
+
+            def again():
+                answer = compute()
+                for old, new in zip(_arrays(value), _arrays(answer) or [answer], strict=True):
+                    old[...] = new
+
+            MACHINE.records.append(again)
+        return self._wrap(value)
+
+    def _wrap(self, value):
+        if isinstance(value, tuple | list):
+            return type(value)(self._wrap(v) for v in value)
+        if isinstance(value, np.generic):
+            return ndarray(np.asarray(value), self.device)
+        if not isinstance(value, np.ndarray):
+            return value
+        owner = self if self.base is None else self.base
+        return ndarray(value, self.device, owner if np.may_share_memory(value, owner._array) else None)
+
+
+class RawKernel:
+    """A kernel of CUDA C++, compiled as C++ for the CPU."""
+
+    _built = {}
+
+    def __init__(self, code, name, options=(), **_):
+        self.code, self.name, self.options = code, name, options
+
+    def __call__(self, grid, block, args, *, shared_mem=0):
+        if math.prod(block) > 1024:
+            raise CUDARuntimeError("cudaErrorInvalidConfiguration: more than 1024 threads in a block")
+        size = sum(8 if a is None or isinstance(a, ndarray) else a.nbytes for a in args)
+        if size > 4096:
+            raise CUDARuntimeError("CUDA_ERROR_INVALID_VALUE: more than 4096 bytes of arguments")
+        MACHINE.launches.append((self.name, grid, block))
+        entry = self._entry()
+        values = [self._value(a) for a in args]
+        pointers = (ctypes.c_void_p * len(values))(*(v.ctypes.data for v in values))
+        sizes = [(ctypes.c_int * 2)(*(*shape, 1)[:2]) for shape in (grid, block)]
+
+        def launch(keep=(values, args)):
+            entry(pointers, *sizes)
+
+        if MACHINE.records is None:
+            launch()
+        else:
+            MACHINE.records.append(launch)
+
+    @staticmethod
+    def _value(argument):
+        """The bytes that travel with the launch."""
+        if argument is None:
+            return np.zeros(1, np.uint64)
+        if isinstance(argument, ndarray):
+            return np.array([argument.data.ptr], np.uint64)
+        if isinstance(argument, np.ndarray) and argument.size != 1:
+            raise TypeError("an array of the host as an argument")
+        if isinstance(argument, int | float) and not isinstance(argument, np.generic):
+            raise TypeError("a Python number has no C type of its own; pass NumPy's")
+        return np.array(argument).reshape(1).copy()
+
+    def _entry(self):
+        key = hashlib.sha256(f"{self.name} {self.code}".encode()).hexdigest()[:16]
+        if key not in self._built:
+            meets = "__sync" in self.code or "__shfl" in self.code
+            text = SHIM + (MEETING + RUN_TOGETHER if meets else RUN_IN_TURN)
+            text += self.code + LAUNCHER.replace("NAME", self.name)
+            library = Path(tempfile.mkdtemp(prefix="simulated_cupy")) / "kernel.so"
+            flags = ["-std=c++20", "-O1", "-ffp-contract=off", "-w", "-pthread"]
+            command = ["c++", *flags, "-shared", "-fPIC", "-x", "c++", "-", "-o", str(library)]
+            built = subprocess.run(command, input=text, text=True, capture_output=True)
+            if built.returncode:
+                raise CUDARuntimeError(f"{self.name}: {built.stderr}")
+            self._built[key] = ctypes.CDLL(str(library))
+            shutil.rmtree(library.parent)
+        return self._built[key]._entry
+
+
+class Graph:
+    """What a stream has captured."""
+
+    def __init__(self, records):
+        self.records = records
+
+    def launch(self, stream=None):
+        if MACHINE.records is not None:
+            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: a graph in a capture")
+        with np.errstate(all="ignore"):
+            for record in self.records:
+                record()
+
+    def upload(self, stream=None):
+        pass
+
+
+class Event:
+    """A point in a stream."""
+
+    def __init__(self, **_):
+        pass
+
+    def record(self, stream=None):
+        pass
+
+    def synchronize(self):
+        MACHINE.reads()
+
+
+class Stream:
+    """A stream; all of them run at once, in the order of the calls."""
+
+    null = None
+    current = []
+
+    def __init__(self, null=False, non_blocking=False):
+        self.ptr = 0 if null else id(self)
+
+    def __enter__(self):
+        Stream.current.append(self)
+        return self
+
+    def __exit__(self, *_):
+        Stream.current.pop()
+
+    def record(self, event=None):
+        return event or Event()
+
+    def wait_event(self, event):
+        pass
+
+    def synchronize(self):
+        MACHINE.reads()
+
+    def is_capturing(self):
+        return MACHINE.records is not None
+
+    def begin_capture(self, mode=None):
+        if not self.ptr:
+            raise RuntimeError("cannot capture on the default (legacy) stream")
+        MACHINE.records = []
+
+    def end_capture(self):
+        records, MACHINE.records = MACHINE.records, None
+        return Graph(records)
+
+
+Stream.null = Stream(null=True)
+
+
+class MemoryPool:
+    """Memory: the bytes of the arrays that were made and still live are not counted, only told."""
+
+    def malloc(self, size):
+        raise NotImplementedError
+
+    def used_bytes(self):
+        return 3 << 20
+
+    def free_bytes(self):
+        return 1 << 20
+
+    def total_bytes(self):
+        return 4 << 20
+
+    def n_free_blocks(self):
+        return 2
+
+    def free_all_blocks(self):
+        pass
+
+
+POOL = MemoryPool()
+
+
+@contextmanager
+def _using_allocator(allocator):
+    yield
+
+
+def _creator(name):
+    function = getattr(np, name)
+
+    def create(*args, **options):
+        value = function(*args, **options)
+        if MACHINE.records is not None and name != "empty":
+            initial = value.copy()
+            MACHINE.records.append(lambda: np.copyto(value, initial))
+        return ndarray(value)
+
+    return create
+
+
+def asarray(data, dtype=None):
+    if isinstance(data, ndarray):
+        return data if dtype is None or data.dtype == dtype else data.astype(dtype)
+    if MACHINE.records is not None and np.size(data) > 1:
+        raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: a copy from pageable memory")
+    return ndarray(np.array(data, dtype))
+
+
+def module():
+    """The module `cupy`."""
+    cupy = types.ModuleType("cupy")
+    cupy.__version__ = "simulated"
+    cupy.__path__ = []
+    cupy.ndarray, cupy.RawKernel = ndarray, RawKernel
+    cupy.asarray = cupy.array = asarray
+    for name in CREATORS:
+        setattr(cupy, name, _creator(name))
+    cupy.get_default_memory_pool = cupy.get_default_pinned_memory_pool = lambda: POOL
+    cupy.__getattr__ = lambda name: getattr(np, name)
+    runtime = types.SimpleNamespace(
+        getDeviceCount=lambda: 1,
+        getDevice=lambda: 0,
+        getDeviceProperties=lambda index: {"name": b"simulated"},
+        CUDARuntimeError=CUDARuntimeError,
+        streamCaptureModeThreadLocal=1,
+        streamCaptureModeRelaxed=2,
+        runtimeGetVersion=lambda: 12040,
+        driverGetVersion=lambda: 12040,
+    )
+    cupy.cuda = types.SimpleNamespace(
+        Device=Device,
+        Stream=Stream,
+        Event=Event,
+        Graph=Graph,
+        MemoryPool=MemoryPool,
+        runtime=runtime,
+        using_allocator=_using_allocator,
+        get_current_stream=lambda: Stream.current[-1] if Stream.current else Stream.null,
+    )
+    return cupy
+
+
+def forget():
+    """Drop what was kept of a module `cupy`."""
+    backend._working_cupy.cache_clear()
+    mg.cuda._store.cache_clear()
+    for kernel in vars(kernels).values():
+        if isinstance(kernel, kernels.Kernel):
+            kernel._made.clear()
+
+
+@contextmanager
+def simulated():
+    """`import cupy` gives the simulated module inside; yields the machine, afresh."""
+    before = sys.modules.get("cupy")
+    sys.modules["cupy"] = module()
+    MACHINE.__init__()
+    forget()
+    try:
+        yield MACHINE
+    finally:
+        forget()
+        if before is None:
+            del sys.modules["cupy"]
+        else:
+            sys.modules["cupy"] = before

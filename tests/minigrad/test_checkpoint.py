@@ -245,7 +245,7 @@ def misfits():
     return {
         "model": (other, r"model: load_state_dict: 0\.weight has shape \(5, 3\), the value \(4, 3\)"),
         "optimizer": (optim.Adam(other.parameters()), r"optimizer: load_state_dict: groups of \[6\] parameters here, "),
-        "loader": (DataLoader(x, batch_size=2), r"loader: DataLoader: no position 3 of epoch 0 in 1 batches"),
+        "loader": (DataLoader(x, batch_size=2), r"loader: DataLoader: the state is of batch_size 4, this loader has 2"),
         "random": (np.random.Generator(np.random.SFC64()), "random: state must be for a"),
         "half": (half, "half: 'b'"),
     }

@@ -1,7 +1,7 @@
 """A module to stand in CuPy's place on a machine without a GPU, so that what is written for CuPy can be run there.
 
 Its arrays are as strict as CuPy's (see strict_array.py). Raw kernels are compiled as C++ and run on the CPU, block
-after block, their threads side by side where they meet at barriers. A stream that is capturing computes nothing: it
+after block, their threads in turn from barrier to barrier. A stream that is capturing computes nothing: it
 records, and a graph replays the records on the arrays of the time of capture, with the host's values of that time, as
 CUDA does.
 Each reading of a value by the host is counted in `synchronisations`, and refused while a stream captures.
@@ -42,7 +42,7 @@ SHIM = r"""
 #define __launch_bounds__(...)
 #define __shared__ static
 struct Position { int x = 0, y = 0, z = 0; };
-static thread_local Position threadIdx;
+static Position threadIdx;
 static Position blockIdx, blockDim, gridDim;
 static inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
     return (unsigned long long)(((unsigned __int128)a * b) >> 64);
@@ -50,23 +50,25 @@ static inline unsigned long long __umul64hi(unsigned long long a, unsigned long 
 """
 
 MEETING = r"""
-#include <barrier>
-#include <memory>
-#include <thread>
-#include <vector>
-static std::unique_ptr<std::barrier<>> _block_barrier;
-static std::vector<std::unique_ptr<std::barrier<>>> _warp_barriers;
+#include <csetjmp>
+#include <ucontext.h>
+struct Fiber { ucontext_t context; jmp_buf at; bool begun, done; char stack[16384]; };
+static Fiber _fibers[1024];
+static jmp_buf _scheduler;
+static int _running;
 static double _exchange[1024];
-static inline int _linear() { return threadIdx.x + blockDim.x * threadIdx.y; }
-static inline void __syncthreads() { _block_barrier->arrive_and_wait(); }
-static inline void __syncwarp() { _warp_barriers[_linear() / 32]->arrive_and_wait(); }
+static void _meet() {
+    if (!_setjmp(_fibers[_running].at)) _longjmp(_scheduler, 1);
+}
+static inline void __syncthreads() { _meet(); }
+static inline void __syncwarp() { _meet(); }
 template <class V> static V __shfl_xor_sync(unsigned, V value, int mask) {
-    int i = _linear();
+    int i = _running;
     std::memcpy(&_exchange[i], &value, sizeof(V));
-    __syncwarp();
+    _meet();
     V other;
     std::memcpy(&other, &_exchange[i ^ mask], sizeof(V));
-    __syncwarp();
+    _meet();
     return other;
 }
 """
@@ -79,22 +81,40 @@ template <class F> static void _run_block(F body) {
 """
 
 RUN_TOGETHER = r"""
+// Each thread of the block is a fiber that runs to its next barrier, where the next one takes over: all of them have come
+// to a barrier before any goes on behind it.
+template <class F> static void _enter(int low, int high) {
+    (*(F *)(((unsigned long long)(unsigned)high << 32) | (unsigned)low))();
+    _fibers[_running].done = true;
+    _longjmp(_scheduler, 1);
+}
 template <class F> static void _run_block(F body) {
     int count = blockDim.x * blockDim.y;
-    _block_barrier = std::make_unique<std::barrier<>>(count);
-    _warp_barriers.clear();
-    for (int first = 0; first < count; first += 32)
-        _warp_barriers.push_back(std::make_unique<std::barrier<>>(count - first < 32 ? count - first : 32));
-    std::vector<std::thread> threads;
-    for (int i = 0; i < count; i++)
-        threads.emplace_back([&body, i] {
+    unsigned long long address = (unsigned long long)&body;
+    for (int i = 0; i < count; i++) {
+        Fiber &fiber = _fibers[i];
+        fiber.begun = fiber.done = false;
+        getcontext(&fiber.context);
+        fiber.context.uc_stack.ss_sp = fiber.stack;
+        fiber.context.uc_stack.ss_size = sizeof(fiber.stack);
+        fiber.context.uc_link = nullptr;
+        makecontext(&fiber.context, (void (*)())&_enter<F>, 2, (int)address, (int)(address >> 32));
+    }
+    for (volatile bool some = true; some;) {
+        some = false;
+        for (volatile int i = 0; i < count; i++) {
+            Fiber &fiber = _fibers[i];
+            if (fiber.done) continue;
+            some = true;
+            _running = i;
             threadIdx.x = i % blockDim.x;
             threadIdx.y = i / blockDim.x;
-            body();
-            _block_barrier->arrive_and_drop();
-            _warp_barriers[_linear() / 32]->arrive_and_drop();
-        });
-    for (auto &thread : threads) thread.join();
+            if (_setjmp(_scheduler)) continue;
+            if (fiber.begun) _longjmp(fiber.at, 1);
+            fiber.begun = true;
+            setcontext(&fiber.context);
+        }
+    }
 }
 """
 
@@ -304,7 +324,7 @@ class RawKernel:
             text = SHIM + (MEETING + RUN_TOGETHER if meets else RUN_IN_TURN)
             text += self.code + LAUNCHER.replace("NAME", self.name)
             library = Path(tempfile.mkdtemp(prefix="simulated_cupy")) / "kernel.so"
-            flags = ["-std=c++20", "-O1", "-ffp-contract=off", "-w", "-pthread"]
+            flags = ["-std=c++20", "-O1", "-ffp-contract=off", "-w", "-U_FORTIFY_SOURCE"]
             command = ["c++", *flags, "-shared", "-fPIC", "-x", "c++", "-", "-o", str(library)]
             built = subprocess.run(command, input=text, text=True, capture_output=True)
             if built.returncode:

@@ -79,6 +79,7 @@ def test_the_learning_rate_may_change_between_steps():
     check_same(lambda params: optim.Adam(params, lr=0.1), change=halved)
 
 
+@pytest.mark.filterwarnings("ignore:lr_scheduler.step")
 def test_a_scheduler_between_steps():
     schedules = {}
 

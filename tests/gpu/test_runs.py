@@ -15,8 +15,8 @@ OPTIONS = {
     "digits": ["--epochs", "2"],
     "regression": ["--steps", "20"],
     "lbfgs": ["--seconds", "0.5"],
-    "hypergradient": [],
-    "maml": [],
+    "hypergradient": ["--iterations", "2"],
+    "maml": ["--steps", "5"],
 }
 WITH_DEVICE = [path.stem for path in sorted(EXAMPLES.glob("*.py")) if "--device" in path.read_text(encoding="utf-8")]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, maximum, sqrt
 from optim.hyperparameters import BETAS, NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -89,6 +90,7 @@ class AdaBelief(ElementwiseOptimizer):
         decoupled_weight_decay: bool = True,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -101,4 +103,5 @@ class AdaBelief(ElementwiseOptimizer):
                 "decoupled_weight_decay": decoupled_weight_decay,
                 "maximize": maximize,
             },
+            **options,
         )

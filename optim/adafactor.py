@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from minigrad import Tensor
 from optim.arraywise import ArraywiseOptimizer, Shape, lerp
 from optim.hyperparameters import NONNEGATIVE, flag, tuple_of, within
+from optim.optimizer import Options
 
 
 def _eps1(name: str, value: Any) -> float | int | None:
@@ -76,6 +77,7 @@ class Adafactor(ArraywiseOptimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -87,6 +89,7 @@ class Adafactor(ArraywiseOptimizer):
                 "weight_decay": weight_decay,
                 "maximize": maximize,
             },
+            **options,
         )
 
     def state_shapes(self, shape: Shape) -> dict[str, Shape]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from minigrad import RowSparse
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
 from optim.hyperparameters import NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -31,7 +32,7 @@ class Adagrad(ElementwiseOptimizer):
         lr: step size, ≥ 0. Default 1e-2.
         lr_decay: ≥ 0. Default 0.
         weight_decay: λ ≥ 0, added to the gradient as λp (L2). Default 0.
-        initial_accumulator_value: what s starts from, ≥ 0. Default 0.
+        initial_accumulator_value: what s starts from, ≥ 0; in a group, for its parameters. Default 0.
         eps: ε ≥ 0. Default 1e-10.
         maximize: climb instead of descend. Default False.
 
@@ -44,7 +45,8 @@ class Adagrad(ElementwiseOptimizer):
     Raises ValueError for settings out of range; in a step RuntimeError for a row-sparse gradient with weight_decay.
 
     Source: Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization"
-    (2011), section 1.1 with the diagonal of G; ε and lr_decay are torch's.
+    (2011), section 1.1 with the diagonal of G; ε and lr_decay are torch's. As in torch, which ignores, however, a
+    group's own initial_accumulator_value and takes the constructor's for all.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)
@@ -78,6 +80,7 @@ class Adagrad(ElementwiseOptimizer):
         eps: float = 1e-10,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -89,6 +92,7 @@ class Adagrad(ElementwiseOptimizer):
                 "eps": eps,
                 "maximize": maximize,
             },
+            **options,
         )
         for group in self.param_groups:
             self._start(group)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, maximum, sqrt
 from optim.hyperparameters import BETAS, NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -90,6 +91,7 @@ class AdamEpsilonHat(ElementwiseOptimizer):
         *,
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -102,4 +104,5 @@ class AdamEpsilonHat(ElementwiseOptimizer):
                 "maximize": maximize,
                 "decoupled_weight_decay": decoupled_weight_decay,
             },
+            **options,
         )

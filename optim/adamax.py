@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import absolute, formula, maximum
 from optim.hyperparameters import BETAS, NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -64,6 +65,7 @@ class Adamax(ElementwiseOptimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -74,4 +76,5 @@ class Adamax(ElementwiseOptimizer):
                 "weight_decay": weight_decay,
                 "maximize": maximize,
             },
+            **options,
         )

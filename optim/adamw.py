@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.adam import Adam
+from optim.optimizer import Options
 
 
 class AdamW(Adam):
@@ -51,8 +52,11 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True, **options
+        )
 
     def validate(self, group: dict[str, Any]) -> None:
         """Check ranges; the decay stays decoupled whatever a group or a loaded state says."""

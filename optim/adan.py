@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
 from optim.hyperparameters import FRACTION, NONNEGATIVE, flag, tuple_of
+from optim.optimizer import Options
 
 
 @formula
@@ -90,6 +91,7 @@ class Adan(ElementwiseOptimizer):
         no_prox: bool = False,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -101,4 +103,5 @@ class Adan(ElementwiseOptimizer):
                 "no_prox": no_prox,
                 "maximize": maximize,
             },
+            **options,
         )

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from minigrad import Tensor, backend
 from optim.hyperparameters import count
 from optim.interrupt import uninterrupted
-from optim.optimizer import Closure, Optimizer
+from optim.optimizer import Closure, Optimizer, Options
 
 Shape = tuple[int, ...]
 
@@ -60,9 +60,9 @@ class ArraywiseOptimizer(Optimizer):
 
     counted: ClassVar[bool] = False
 
-    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+    def __init__(self, params: Any, defaults: dict[str, Any], **options: Unpack[Options]) -> None:
         self._scratch = Scratch()
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, **options)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

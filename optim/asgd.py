@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula
 from optim.hyperparameters import FINITE, NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -82,6 +83,7 @@ class ASGD(ElementwiseOptimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -93,6 +95,7 @@ class ASGD(ElementwiseOptimizer):
                 "weight_decay": weight_decay,
                 "maximize": maximize,
             },
+            **options,
         )
 
     def initial(self, name: str, group: dict[str, Any], p: Any) -> float:

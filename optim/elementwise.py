@@ -10,20 +10,21 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from minigrad import RowSparse, Tensor, backend
 from minigrad.backend import in_order, read_only
 from minigrad.tape import Write, tick
+from optim import captured
 from optim.formula import Formula
 from optim.formula.cuda import Kernel
 from optim.formula.execution import chosen_execution, executor
 from optim.formula.plan import Plan
 from optim.hyperparameters import count
 from optim.interrupt import uninterrupted
-from optim.optimizer import Closure, Optimizer
+from optim.optimizer import Closure, Optimizer, Options
 
 
 class Binding:
@@ -32,7 +33,6 @@ class Binding:
     __slots__ = (
         "arrays",
         "block",
-        "choice",
         "complex",
         "copies",
         "data",
@@ -50,8 +50,8 @@ class Binding:
         "write",
     )
 
-    def __init__(self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any]) -> None:
-        self.plan, self.choice, self.state = plan, choice, state
+    def __init__(self, plan: Plan, p: Tensor, state: dict[str, Any]) -> None:
+        self.plan, self.state = plan, state
         self.run: Any = None  # the plan, ready for arrays of this type
         self.prepare: Any = None  # what turns its constants into what `run` takes
         self.data = data = p.data
@@ -83,13 +83,6 @@ class Binding:
         part.flat, *part.flats = [flat for _, flat in part.copies]
         return part
 
-    def holds(self, state: dict[str, Any]) -> bool:
-        """Whether the state still has these arrays, and not others in their place; never where copies are bound."""
-        for key, array in self.arrays:
-            if state.get(key) is not array:
-                return False
-        return not self.copies
-
 
 class Settled:
     """What a group's settings, unchanged since the last step, have led to."""
@@ -119,23 +112,27 @@ class ElementwiseOptimizer(Optimizer):
     switched: ClassVar[tuple[str, ...]] = ()
     scratch: ClassVar[tuple[str, ...]] = ()
     reduces: ClassVar[bool] = False
+    capturable = True
     _settings: ClassVar[Any]  # group -> the values of its settings, in the order of the formula
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if cls.reduces:
+            cls.capturable = False
         if "formula" in vars(cls):
             own = ("first", *cls.numbers, "t")
             names = [name for name in cls.formula.hyperparameters if name not in own]
             cls._settings = staticmethod(eval(f"lambda group: ({''.join(map(_setting, names))})"))
 
-    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
+    def __init__(self, params: Any, defaults: dict[str, Any], **options: Unpack[Options]) -> None:
         self._bindings: dict[Tensor, Binding] = {}
         self._settled: dict[int, Settled] = {}
-        super().__init__(params, defaults)
+        self._choice: str | None = None
+        super().__init__(params, defaults, **options)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._bindings, self._settled = {}, {}
+        self._bindings, self._settled, self._choice = {}, {}, None
 
     def initial(self, name: str, group: dict[str, Any], p: Tensor) -> Any:
         """What an array of the formula, or one of `numbers`, is before a parameter's first step: 0 by default.
@@ -180,12 +177,19 @@ class ElementwiseOptimizer(Optimizer):
             self._expect_gradients()
         if self.skip_nonfinite and self._skips():
             return loss
+        choice = chosen_execution()
+        if choice != self._choice:  # bindings are of one execution
+            self._bindings, self._choice = {}, choice
         lists = [group["params"] for group in self.param_groups]
         for params in _rounds(lists) if self.repeats else (lists,):
             work: list[tuple[Any, ...]] = []
             for number, group in enumerate(self.param_groups):
                 self._gather(number, group, params[number], work)
-            uninterrupted(self._run, work)
+            recording = backend.thread.recording
+            if recording is None:
+                uninterrupted(self._run, work)
+            else:
+                captured.record(self, work, recording)
         return loss
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -222,7 +226,7 @@ class ElementwiseOptimizer(Optimizer):
         now = tick()
         reduces = self.reduces
         launched = not reduces and _launched(work)
-        for p, binding, g, constants, after, new, group in work:
+        for p, binding, g, constants, t, numbers, new, group in work:
             if reduces:
                 self.update(binding, g, constants, group)
             elif not launched:
@@ -230,13 +234,15 @@ class ElementwiseOptimizer(Optimizer):
             if binding.copies:
                 for array, flat in binding.copies:
                     array[binding.rows] = flat.view(array.dtype).reshape(binding.block)
-            state = binding.state
             if new is not None:
-                state.update(new)
-                if new or after:
-                    states[p] = state
-            if after:
-                state.update(after)
+                if new or numbers or t is not None:
+                    binding.state.update(new)
+                    states[p] = binding.state
+                binding.state = states.get(p)
+            if t is not None:
+                binding.state["step"] = t
+            if numbers:
+                binding.state.update(numbers)
             binding.write.when = now
         Write.latest = now
 
@@ -244,7 +250,7 @@ class ElementwiseOptimizer(Optimizer):
         """What happens to one parameter where `reduces` is set: reductions, and formulas before and after them."""
         raise NotImplementedError(f"{type(self).__name__} has no update()")
 
-    def _settle(self, number: int, group: dict[str, Any]) -> Settled:
+    def settle(self, number: int, group: dict[str, Any]) -> Settled:
         """The group's settings for the formula, checked where they have changed."""
         try:
             settings = self._settings(group)
@@ -258,15 +264,22 @@ class ElementwiseOptimizer(Optimizer):
             settled = self._settled[number] = Settled(self._settings(checked))
         return settled
 
+    def stage(self, p: Tensor, state: dict[str, Any] | None, group: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """What of a parameter its next step depends on beside the settings: t, `first` and `numbers`, or None."""
+        t = (state.get("step", 0) if state else 0) + 1 if self.formula.counted else None
+        first = not state or state.keys().isdisjoint(self.state_keys.values()) if self.formula.sees_first else None
+        kept = tuple([state[n] if state else self.initial(n, group, p) for n in self.numbers])
+        return t, first, kept if self.numbers else None
+
     def _gather(self, number: int, group: dict[str, Any], params: list[Tensor], work: list[tuple[Any, ...]]) -> None:
         """Add to `work` what each parameter's update needs; change nothing."""
-        settled = self._settle(number, group)
-        formula, states, bindings, kept = self.formula, self.state, self._bindings, self.numbers
-        counted, sees_first = formula.counted, formula.sees_first
-        choice = chosen_execution()
-        steps: dict[Any, Any] = {}  # what parameters at the same step share: plan and constants
-        key: Any = (-1, None, None)  # of no parameter
-        t = first = dtype = numbers = None
+        settled = self.settle(number, group)
+        states, bindings, kept = self.state, self._bindings, self.numbers
+        counted, sees_first = self.formula.counted, self.formula.sees_first
+        keys = frozenset(self.state_keys.values())
+        stages: dict[Any, Any] = {}  # what parameters at the same step share: plan and constants
+        last: Any = stages  # no key is equal to it
+        t = first = numbers = prepare = None
         for p in params:
             grad = p.grad
             if grad is None:
@@ -279,15 +292,15 @@ class ElementwiseOptimizer(Optimizer):
                         f"{type(self).__name__}.step: a parameter's state has no 'step', only {list(state or ())}"
                     )
             if sees_first:
-                first = not state or state.keys().isdisjoint(self.state_keys.values())
+                first = not state or keys.isdisjoint(state)
             if kept:
                 numbers = tuple([state[n] if state else self.initial(n, group, p) for n in kept])
-            if t != key[0] or first is not key[1] or numbers != key[2]:
-                key = t, first, numbers
-                if key not in steps:
-                    steps[key] = self._planned(settled, first, numbers, t)
-                values, plan, constants_of_plan, after, prepared = steps[key]
-                dtype = None
+            key = (t, first, numbers) if kept or sees_first else t
+            if key != last:
+                if key not in stages:
+                    stages[key] = self.planned(settled, first, numbers, t)
+                values, plan, constants_of_plan, changed, prepared = stages[key]
+                last, prepare = key, None
             binding = bindings.get(p)
             new = None
             if (
@@ -295,10 +308,14 @@ class ElementwiseOptimizer(Optimizer):
                 or binding.state is not state
                 or binding.plan is not plan
                 or binding.data is not p.data
-                or binding.choice != choice
-                or not binding.holds(state)
+                or binding.copies
             ):
-                binding, new = self._bind(plan, choice, p, {} if state is None else state, group)
+                binding, new = self._bind(plan, p, state, group)
+            else:
+                for name, array in binding.arrays:
+                    if state.get(name) is not array:
+                        binding, new = self._bind(plan, p, state, group)
+                        break
             g = grad.data
             if (
                 g.shape != binding.shape
@@ -307,16 +324,16 @@ class ElementwiseOptimizer(Optimizer):
                 or (not binding.on_host and grad.device != p.device)
             ):
                 binding, g = self._bound_rows(binding, p, g, group)
-            if dtype is not binding.flat.dtype:
-                dtype = binding.flat.dtype
-                if dtype not in prepared:
-                    prepared[dtype] = binding.prepare(values, constants_of_plan)
-                constants = prepared[dtype]
+            if prepare is not binding.prepare:
+                prepare = binding.prepare
+                if prepare not in prepared:
+                    prepared[prepare] = prepare(values, constants_of_plan)
+                constants = prepared[prepare]
             ready = g.flags.carray if binding.on_host else g.flags.c_contiguous
             g = g.ravel() if ready and g is not binding.data else g.flatten()
             if binding.complex:
-                g = g.view(dtype)
-            work.append((p, binding, g, constants, after, new, group))
+                g = g.view(binding.flat.dtype)
+            work.append((p, binding, g, constants, t, changed, new, group))
 
     def _bound_rows(self, binding: Binding, p: Tensor, g: Any, group: dict[str, Any]) -> tuple[Binding, Any]:
         """What a row-sparse gradient is run with: its rows, bound, and their values; any other does not fit."""
@@ -333,8 +350,8 @@ class ElementwiseOptimizer(Optimizer):
         taken = taken.coalesced()
         return binding.at(taken.rows), taken.values
 
-    def _planned(self, settled: Settled, first: bool | None, numbers: tuple[Any, ...] | None, t: int | None) -> Any:
-        """Hyperparameters, plan, its constants, what the state gets afterwards, and room for constants by type."""
+    def planned(self, settled: Settled, first: bool | None, numbers: tuple[Any, ...] | None, t: int | None) -> Any:
+        """Hyperparameters, plan, its constants, the numbers that it changes, and room for prepared constants."""
         values = settled.settings
         if first is not None:
             values += (first,)
@@ -347,18 +364,17 @@ class ElementwiseOptimizer(Optimizer):
         if plan is None or constants is None:
             plan, constants = self.formula.plan(values)
             settled.plans[first] = plan
-        after: dict[str, Any] = {} if t is None else {"step": t}
-        if plan.numbers:
-            after.update(zip(plan.numbers, constants[-len(plan.numbers) :], strict=True))
-        return values, plan, constants, after, {}
+        changed = dict(zip(plan.numbers, constants[-len(plan.numbers) :], strict=True)) if plan.numbers else None
+        return values, plan, constants, changed, {}
 
     def _bind(
-        self, plan: Plan, choice: str | None, p: Tensor, state: dict[str, Any], group: dict[str, Any]
+        self, plan: Plan, p: Tensor, state: dict[str, Any] | None, group: dict[str, Any]
     ) -> tuple[Binding, dict[str, Any]]:
         """Look up the arrays that the plan takes of a parameter, and allocate what is missing."""
+        state = {} if state is None else state
         if isinstance(p.data, np.generic):  # what `p.data = 2 * p.data` leaves of a 0-d array
             p.data = np.asarray(p.data)
-        binding = Binding(plan, choice, p, state)
+        binding = Binding(plan, p, state)
         new = {}
         data = p.data
         for name in plan.arrays[2:]:

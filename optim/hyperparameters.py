@@ -53,6 +53,17 @@ def optional(check: Check) -> Check:
     return lambda name, value: None if value is None else check(name, value)
 
 
+def one_of(*choices: str | None) -> Check:
+    """A check that a setting is one of these names."""
+
+    def check(name: str, value: Any) -> str | None:
+        if not (value is None or isinstance(value, str)) or value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        return value
+
+    return check
+
+
 def count(name: str, value: Any) -> int:
     """A check of a whole number from 0; torch's float counts are taken."""
     value = number(name, value)

@@ -8,6 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 _main_thread = threading.main_thread().ident
+_arrived: list[tuple[Any, ...]] = []  # what the handler of a SIGINT is called with
+
+
+def _note(*arguments: Any) -> None:
+    _arrived.append(arguments)
 
 
 def uninterrupted(work: Callable[..., None], *arguments: Any) -> None:
@@ -19,14 +24,15 @@ def uninterrupted(work: Callable[..., None], *arguments: Any) -> None:
     if threading.get_ident() != _main_thread or _signal.getsignal(_signal.SIGINT) is None:
         work(*arguments)
         return
-    arrived: list[Any] = []
-    previous = _signal.signal(_signal.SIGINT, lambda *signal: arrived.append(signal))
+    previous = _signal.signal(_signal.SIGINT, _note)
     try:
         work(*arguments)
     finally:
         _signal.signal(_signal.SIGINT, previous)
-        if arrived:
+        if _arrived:
+            first = _arrived[0]
+            _arrived.clear()
             if callable(previous):
-                previous(*arrived[0])
+                previous(*first)
             elif previous != _signal.SIG_IGN:
                 _signal.raise_signal(_signal.SIGINT)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import Binding, ElementwiseOptimizer
 from optim.formula import Scalar, formula, sqrt
 from optim.formula.execution import executor
 from optim.hyperparameters import BETAS, NONNEGATIVE, flag
 from optim.lars import norm, ratio
+from optim.optimizer import Options
 
 
 @formula
@@ -78,18 +79,26 @@ class LAMB(ElementwiseOptimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
-            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+            params,
+            {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize},
+            **options,
         )
 
     def update(self, binding: Binding, g: Any, constants: Any, group: dict[str, Any]) -> None:
         """The direction, the ratio of norms, then the step."""
         binding.run(binding.flat, g, *binding.flats, constants)
         u = binding.flats[-1]
-        p_norm, u_norm = norm(binding.flat), norm(u)
-        trust_ratio = ratio(p_norm, u_norm, (p_norm != 0) & (u_norm != 0)).astype(u.dtype).reshape(1)
+        trust_ratio = ratio_of_norms(binding.flat, u).astype(u.dtype).reshape(1)
         values = (float(group["lr"]),)
         plan, numbers = lamb.plan(values)
         run, prepare = executor(lamb, plan, binding.flat)
         run(binding.flat, u, trust_ratio, prepare(values, numbers))
+
+
+def ratio_of_norms(p: Any, u: Any) -> Any:
+    """‖p‖/‖u‖ of a parameter and its direction, which are vectors: arrays or Tensors; 1 where either is 0."""
+    p_norm, u_norm = norm(p), norm(u)
+    return ratio(p_norm, u_norm, (p_norm != 0) & (u_norm != 0))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
+from minigrad import Tensor, ops
 from optim.elementwise import Binding, ElementwiseOptimizer
 from optim.formula import Scalar, formula
 from optim.hyperparameters import NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -78,6 +80,7 @@ class LARS(ElementwiseOptimizer):
         eps: float = 0.0,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -89,23 +92,34 @@ class LARS(ElementwiseOptimizer):
                 "eps": eps,
                 "maximize": maximize,
             },
+            **options,
         )
 
     def update(self, binding: Binding, g: Any, constants: Any, group: dict[str, Any]) -> None:
         """κ, then the formula."""
-        p_norm, g_norm = norm(binding.flat), norm(g)
-        size = g_norm + float(group["weight_decay"]) * p_norm + float(group["eps"])
-        scaled = float(group["trust_coefficient"]) * p_norm
-        binding.flats[-1][...] = ratio(scaled, size, (p_norm != 0) & (g_norm != 0))
+        settings = (float(group[name]) for name in ("weight_decay", "trust_coefficient", "eps"))
+        binding.flats[-1][...] = local_rate(binding.flat, g, *settings)
         binding.run(binding.flat, g, *binding.flats, constants)
+
+
+def local_rate(p: Any, g: Any, weight_decay: Any, trust_coefficient: Any, eps: Any) -> Any:
+    """κ of a parameter and its gradient, which are vectors: arrays or Tensors."""
+    p_norm, g_norm = norm(p), norm(g)
+    size = g_norm + weight_decay * p_norm + eps
+    return ratio(trust_coefficient * p_norm, size, (p_norm != 0) & (g_norm != 0))
 
 
 def norm(x: Any) -> Any:
     """Euclidean norm of a vector, in its type and on its device, without a temporary."""
-    return np.sqrt(x.dot(x))
+    return np.sqrt(np.dot(x, x))
 
 
 def ratio(a: Any, b: Any, defined: Any) -> Any:
-    """a / b, or 1 where the quotient is not defined; on the arrays' device, without waiting for it."""
+    """a / b, or 1 where the quotient is not defined; on the arrays' device, without waiting for it.
+
+    Of Tensors, a quotient that is not defined is not recorded: its derivative is NaN, also times 0.
+    """
+    if isinstance(a, Tensor):
+        return a / b if defined else ops.ones_like(a.detach())
     with np.errstate(all="ignore"):
         return np.where(defined, a / b, 1.0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sign
 from optim.hyperparameters import BETAS, NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -63,6 +64,7 @@ class Lion(ElementwiseOptimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -72,4 +74,5 @@ class Lion(ElementwiseOptimizer):
                 "weight_decay": weight_decay,
                 "maximize": maximize,
             },
+            **options,
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from optim.arraywise import ArraywiseOptimizer, Shape, lerp
 from optim.hyperparameters import FINITE, NONNEGATIVE, flag, number, tuple_of
+from optim.optimizer import Options
 
 ADJUSTMENTS = (None, "original", "match_rms_adamw")
 
@@ -91,6 +92,7 @@ class Muon(ArraywiseOptimizer):
         eps: float = 1e-7,
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -104,6 +106,7 @@ class Muon(ArraywiseOptimizer):
                 "ns_steps": ns_steps,
                 "adjust_lr_fn": adjust_lr_fn,
             },
+            **options,
         )
 
     def validate(self, group: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula
 from optim.hyperparameters import NONNEGATIVE, flag
 from optim.interrupt import uninterrupted
-from optim.optimizer import Closure
+from optim.optimizer import Closure, Options
 
 
 @formula
@@ -64,6 +64,7 @@ class Nesterov(ElementwiseOptimizer):
 
     formula = nesterov
     state_keys = {"v": "velocity"}
+    capturable = False
     ranges = {"lr": NONNEGATIVE, "momentum": NONNEGATIVE, "weight_decay": NONNEGATIVE, "maximize": flag}
 
     def __init__(
@@ -74,9 +75,12 @@ class Nesterov(ElementwiseOptimizer):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         self._points: dict[Tensor, Any] = {}  # where the parameters were, while they are ahead
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "maximize": maximize})
+        super().__init__(
+            params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "maximize": maximize}, **options
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

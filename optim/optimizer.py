@@ -7,16 +7,22 @@ import functools
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
 import numpy as np
 
 from minigrad import RowSparse, Tensor, backend, enable_grad
 from minigrad.tape import RemovableHandle
-from optim.hyperparameters import Check
+from optim.hyperparameters import Check, flag
 
 Closure = Callable[[], Any]
 Hook = Callable[..., Any]
+
+
+class Options(TypedDict, total=False):
+    """What every optimizer's constructor takes by name, beside its settings: see `Optimizer`."""
+
+    skip_nonfinite: bool
 
 
 class Optimizer:
@@ -25,27 +31,31 @@ class Optimizer:
     params: parameters, or (name, parameter) pairs, or dictionaries, each a group with settings of its own under
         their names and its parameters under "params". Lists, tuples and generators; no sets, which have no order.
     defaults: the settings of a group that does not give its own.
+    skip_nonfinite: whether a step that finds a NaN or an infinity in any gradient changes nothing but `skipped`, which
+        counts such steps. On a GPU each step then waits for the answer. An attribute too, that may be changed; it is no
+        part of `state_dict`. Default False: as in torch, they go into the parameters.
 
     repeats: whether a parameter stands twice in a group; it is then updated twice a step.
-    skip_nonfinite: set it to True to have a step that finds a NaN or an infinity in any gradient change nothing; such
-        steps are counted in `skipped`. On a GPU each step then waits for the answer. Default False: as in torch, they
-        go into the parameters.
     steps_taken: how often `step` has run, for schedulers to tell the order of calls from.
     param_groups: a list of dictionaries: "params" and the group's settings, which may be changed between steps.
     state: parameter -> dictionary of what the algorithm remembers of it.
 
-    Raises TypeError for what is no parameter, ValueError for an empty list, a parameter in two groups, settings out
-    of range, and a group without a required setting.
+    Raises TypeError for what is no parameter and for unknown arguments, ValueError for an empty list, a parameter in
+    two groups, settings out of range, and a group without a required setting.
     """
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any], **options: Unpack[Options]) -> None:
+        name = type(self).__name__
+        unknown = options.keys() - Options.__annotations__
+        if unknown:
+            raise TypeError(f"{name}: unknown argument {', '.join(sorted(unknown))}; it has {', '.join(defaults)}")
         self.defaults = defaults
         self.state: defaultdict[Any, Any] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._pre_hooks: dict[int, Hook] = {}
         self._post_hooks: dict[int, Hook] = {}
         self.steps_taken = 0
-        self.skip_nonfinite = False
+        self.skip_nonfinite = flag(f"{name}: skip_nonfinite", options.get("skip_nonfinite", False))
         self.skipped = 0
         self.repeats = False
         self._stepping = False
@@ -79,6 +89,9 @@ class Optimizer:
         closure: clears the gradients, computes the loss, calls backward, returns the loss. Returns that loss.
         """
         raise NotImplementedError(f"{type(self).__name__} has no step()")
+
+    capturable: ClassVar[bool] = False
+    """Whether `step` may be part of a captured CUDA graph: whatever its host computes anew reaches each replay."""
 
     ranges: ClassVar[dict[str, Check]] = {}
     """Setting -> what it must be; checked in the constructor, in groups, and on load."""
@@ -155,6 +168,15 @@ class Optimizer:
             raise TypeError(f"step: closure must be a function, got a {type(closure).__name__}")
         with enable_grad():
             return closure()
+
+    def _check_capture(self) -> None:
+        name = type(self).__name__
+        if not self.capturable:
+            backend.refuse(f"a step of {name}, which computes on the host or needs sums,")
+        if self._pre_hooks or self._post_hooks:
+            backend.refuse(f"a step of {name} with hooks, which a replay would not call,")
+        if self.skip_nonfinite:
+            backend.refuse(f"a step of {name} with skip_nonfinite, which waits for the gradients,")
 
     def _expect_gradients(self) -> None:
         """Raise RuntimeError where the very first step finds no gradient; a later one does nothing, as in torch."""
@@ -317,12 +339,17 @@ def _counted(step: Callable[..., Any]) -> Callable[..., Any]:
             return step(self, *args, **kwargs)
         self._stepping = True
         try:
+            recording = backend.thread.recording is not None
+            if recording:
+                self._check_capture()
             if self._pre_hooks:
                 args, kwargs = self._run_pre_hooks(args, kwargs)
             answer = step(self, *args, **kwargs)
-            for hook in tuple(self._post_hooks.values()):
-                hook(self, (self, *args), kwargs)
-            self.steps_taken += 1
+            if self._post_hooks:
+                for hook in tuple(self._post_hooks.values()):
+                    hook(self, (self, *args), kwargs)
+            if not recording:  # else its replays are counted
+                self.steps_taken += 1
         finally:
             self._stepping = False
         return answer
@@ -356,6 +383,8 @@ def _matched(own: dict[str, Any], loaded: Mapping[str, Any]) -> list[Any]:
 def _saved(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _saved(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_saved(part) for part in value]
     if isinstance(value, Tensor):
         value = value.data
     return backend.to_numpy(value).copy() if backend.is_array(value) else copy.deepcopy(value)

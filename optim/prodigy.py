@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from optim.elementwise import ElementwiseOptimizer
+from optim.elementwise import Binding, ElementwiseOptimizer
 from optim.formula import formula, sqrt
 from optim.hyperparameters import BETAS, FRACTION, NONNEGATIVE, POSITIVE, flag, optional, within
+from optim.optimizer import Options
 
 
 @formula
@@ -81,6 +82,7 @@ class Prodigy(ElementwiseOptimizer):
     [0.270206, -1.262265]
     """
 
+    capturable = False
     formula = prodigy
     state_keys = {"m": "exp_avg", "v": "exp_avg_sq", "s": "s", "p0": "p0"}
     scratch = ("travelled",)
@@ -115,6 +117,7 @@ class Prodigy(ElementwiseOptimizer):
         growth_rate: float = math.inf,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -132,6 +135,7 @@ class Prodigy(ElementwiseOptimizer):
                 "growth_rate": growth_rate,
                 "maximize": maximize,
             },
+            **options,
         )
 
     def initial(self, name: str, group: dict[str, Any], p: Any) -> Any:
@@ -141,36 +145,44 @@ class Prodigy(ElementwiseOptimizer):
     def validate(self, group: dict[str, Any]) -> None:
         """Check ranges; a group that has no d yet starts from d0."""
         super().validate(group)
-        group.setdefault("d", group["d0"])
-        group.setdefault("d_max", group["d0"])
-        group.setdefault("d_numerator", 0.0)
+        group.update(fresh(group["d0"]) | group)
 
     def _run(self, work: list[tuple[Any, ...]]) -> None:
         super()._run(work)
         for group in self.param_groups:
-            mine = [item for item in work if item[6] is group]
+            mine = [(binding, t) for _, binding, _, _, t, _, _, owner in work if owner is group]
             if mine:
                 self._estimate(group, mine)
 
-    def _estimate(self, group: dict[str, Any], work: list[tuple[Any, ...]]) -> None:
+    def _estimate(self, group: dict[str, Any], work: list[tuple[Binding, int]]) -> None:
         """The d of the next step, from what the formula left of all parameters of a group."""
         travelled = size = 0.0
-        for _, binding, *_ in work:
-            *_, s, _, scratch = binding.flats
-            travelled += float(scratch.sum())
-            np.absolute(s, out=scratch)
-            size += float(scratch.sum())
-        d, lr = group["d"], group["lr"]
-        beta1, beta2 = group["betas"]
-        t = max(item[4]["step"] for item in work)
-        if group["use_bias_correction"]:
-            lr = lr * math.sqrt(1 - beta2**t) / (1 - beta1**t)
-        beta3 = math.sqrt(beta2) if group["beta3"] is None else group["beta3"]
-        r = group["d_numerator"] = beta3 * group["d_numerator"] + (1 - beta3) * lr * d * d * travelled
-        if not size > 0:
-            return
+        with np.errstate(all="ignore"):
+            for binding, _ in work:
+                *_, s, _, scratch = binding.flats
+                travelled += float(scratch.sum())
+                np.absolute(s, out=scratch)
+                size += float(scratch.sum())
+        group.update(estimate(group, max(t for _, t in work), travelled, size))
+
+
+def fresh(d0: Any) -> dict[str, Any]:
+    """What the parameters of a group share, before the first step."""
+    return {"d": d0, "d_max": d0, "d_numerator": 0.0}
+
+
+def estimate(group: dict[str, Any], t: int, travelled: Any, size: Any) -> dict[str, Any]:
+    """What they share after step t, from Σ⟨g, p0 - p⟩ and Σ‖s‖₁ over them: numbers, or Tensors of one element."""
+    d, d_max, lr = group["d"], group["d_max"], group["lr"]
+    beta1, beta2 = group["betas"]
+    if group["use_bias_correction"]:
+        lr = lr * sqrt(1 - beta2**t) / (1 - beta1**t)
+    beta3 = sqrt(beta2) if group["beta3"] is None else group["beta3"]
+    r = beta3 * group["d_numerator"] + (1 - beta3) * lr * d * d * travelled
+    if size > 0:
         d_hat = group["d_coef"] * r / size
         if d == group["d0"]:
             d = max(d, d_hat)
-        group["d_max"] = max(group["d_max"], d_hat)
-        group["d"] = min(group["d_max"], d * group["growth_rate"])
+        d_max = max(d_max, d_hat)
+        d = min(d_max, d * group["growth_rate"])
+    return {"d": d, "d_max": d_max, "d_numerator": r}

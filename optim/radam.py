@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
-from optim.formula import formula, sqrt
+from optim.formula import formula, lerp, sqrt
 from optim.hyperparameters import BETAS, NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -17,7 +18,7 @@ def radam(p, g, m, v, *, lr, beta1, beta2, eps, weight_decay, decoupled_weight_d
         p = (1 - lr * weight_decay) * p
     elif weight_decay:
         g = g + weight_decay * p
-    m = m + (1 - beta1) * (g - m)
+    m = lerp(m, g, 1 - beta1)
     v = beta2 * v + (1 - beta2) * g * g
     m_hat = 1 / (1 - beta1**t) * m
     rho_inf = 2 / (1 - beta2) - 1
@@ -51,8 +52,8 @@ class RAdam(ElementwiseOptimizer):
     Raises ValueError for settings out of range.
 
     Source: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond" (2020), Algorithm 2, which asks for
-    ρₜ > 4 and has no ε. As in torch. m is written as torch computes it, m + (1 - β1)(g - m): after an infinite gradient
-    it is NaN in both.
+    ρₜ > 4 and has no ε. As in torch. m = β1·m + (1 - β1)·g is computed as torch does, m + (1 - β1)(g - m) where β1 > ½
+    and g - β1(g - m) elsewhere: an infinite gradient makes it NaN in both at the same step.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)
@@ -86,6 +87,7 @@ class RAdam(ElementwiseOptimizer):
         decoupled_weight_decay: bool = False,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -97,4 +99,5 @@ class RAdam(ElementwiseOptimizer):
                 "decoupled_weight_decay": decoupled_weight_decay,
                 "maximize": maximize,
             },
+            **options,
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
 from optim.hyperparameters import FRACTION, NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -91,6 +92,7 @@ class RMSprop(ElementwiseOptimizer):
         centered: bool = False,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -103,4 +105,5 @@ class RMSprop(ElementwiseOptimizer):
                 "centered": centered,
                 "maximize": maximize,
             },
+            **options,
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, maximum, minimum, sign, where
 from optim.hyperparameters import NONNEGATIVE, POSITIVE, flag, tuple_of, within
+from optim.optimizer import Options
 
 
 @formula
@@ -73,6 +74,7 @@ class Rprop(ElementwiseOptimizer):
         step_sizes: tuple[float, float] = (1e-6, 50.0),
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -82,6 +84,7 @@ class Rprop(ElementwiseOptimizer):
                 "step_sizes": step_sizes,
                 "maximize": maximize,
             },
+            **options,
         )
 
     def initial(self, name: str, group: dict[str, Any], p: Any) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
 from optim.hyperparameters import BETAS, NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -100,6 +101,7 @@ class ScheduleFreeAdamW(ElementwiseOptimizer):
         weight_lr_power: float = 2.0,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -113,6 +115,7 @@ class ScheduleFreeAdamW(ElementwiseOptimizer):
                 "weight_lr_power": weight_lr_power,
                 "maximize": maximize,
             },
+            **options,
         )
 
     def initial(self, name: str, group: dict[str, Any], p: Any) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from minigrad import RowSparse
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula
 from optim.hyperparameters import FINITE, NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -89,6 +90,7 @@ class SGD(ElementwiseOptimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -100,6 +102,7 @@ class SGD(ElementwiseOptimizer):
                 "nesterov": nesterov,
                 "maximize": maximize,
             },
+            **options,
         )
 
     def validate(self, group: dict[str, Any]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from minigrad import RowSparse, Tensor
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
 from optim.hyperparameters import BETAS, POSITIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -67,8 +68,9 @@ class SparseAdam(ElementwiseOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize})
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "maximize": maximize}, **options)
 
     def validate(self, group: dict[str, Any]) -> None:
         """Check ranges, and that no parameter is complex."""

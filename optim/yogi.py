@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sign, sqrt
 from optim.hyperparameters import BETAS, NONNEGATIVE, flag
+from optim.optimizer import Options
 
 
 @formula
@@ -83,6 +84,7 @@ class Yogi(ElementwiseOptimizer):
         bias_correction: bool = False,
         *,
         maximize: bool = False,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
             params,
@@ -95,6 +97,7 @@ class Yogi(ElementwiseOptimizer):
                 "bias_correction": bias_correction,
                 "maximize": maximize,
             },
+            **options,
         )
 
     def initial(self, name: str, group: dict[str, Any], p: Any) -> float:

@@ -20,41 +20,50 @@ BLOCK = 32_768
 
 
 def source(plan: Plan) -> tuple[str, int, int]:
-    """The text of the function, and how many blocks of scratch of the array's type and of bool it takes."""
+    """The text of the function of one block, and how much scratch it takes: blocks of the array's type, and of bool."""
     last = {a: i for i, step in enumerate(plan.steps) for a in step.arguments}
     last |= {value: len(plan.steps) for value in plan.outputs.values()}
-    place = {a: f"{a}_" for a in plan.arrays}  # where each value stands: a block of an array, or of scratch
+    place = {a: a for a in plan.arrays}  # where each value stands: in an array, or in scratch
     homes = {value: array for array, value in plan.outputs.items()}
-    scratch = {"_real": _Scratch("_real"), "_flag": _Scratch("_flag")}
+    spare = _spare(plan)
+    registers = {"_real": _Registers("_real"), "_flag": _Registers("_flag")}
     body = []
     for i, step in enumerate(plan.steps):
         word = VOCABULARY[step.word]
         done = [place[a] for a in dict.fromkeys(step.arguments) if last[a] == i and place.get(a, "").startswith("_")]
         if word.in_place:
-            _give_back(scratch, done)
+            _give_back(registers, done)
         home = homes.get(step.out)
+        dying = [a for a in step.arguments if last[a] == i and a in place] if word.in_place and not word.boolean else []
+        over = [place[a] for a in dying if last[step.out] <= spare.get(place[a], -1)]
         if home is not None and _is_free(home, i, last, plan, () if word.in_place else step.arguments):
-            place[step.out] = f"{home}_"
+            place[step.out] = home
+        elif over:
+            place[step.out] = over[0]
         else:
-            place[step.out] = scratch["_flag" if word.boolean else "_real"].take()
-        mask = scratch["_flag"].take() if any("{mask}" in line for line in word.blocked) else ""
+            place[step.out] = registers["_flag" if word.boolean else "_real"].take()
+        mask = registers["_flag"].take() if any("{mask}" in line for line in word.blocked) else ""
         arguments = [place.get(a, a) for a in step.arguments]
         body += [line.format(*arguments, out=place[step.out], mask=mask) for line in word.blocked]
-        _give_back(scratch, [mask] * bool(mask) + ([] if word.in_place else done))
-    body += [f"copyto({a}_, {place.get(v, v)})" for a, v in plan.outputs.items() if place.get(v) != f"{a}_"]
-    lines = [f"def {plan.name}({', '.join(plan.arrays)}, _constants, _reals, _flags):"]
-    lines += [f"    {c} = _constants[{i}:{i + 1}].reshape(())" for i, c in enumerate(plan.expressions)]
-    lines += [f"    _size = {plan.arrays[0]}.size", f"    for _start in range(0, _size, {BLOCK}):"]
-    lines += [f"        _stop = min(_start + {BLOCK}, _size)"]
-    lines += [f"        {a}_ = {a}" + ("" if a in plan.scalars else "[_start:_stop]") for a in plan.arrays]
-    for kind, registers in scratch.items():
-        lines += [f"        {kind}{i} = {kind}s[{i}, : _stop - _start]" for i in range(registers.count)]
-    lines += [f"        {line}" for line in body]
-    return "\n".join(lines) + "\n", scratch["_real"].count, scratch["_flag"].count
+        _give_back(registers, [mask] * bool(mask) + ([] if word.in_place else done))
+    body += [f"copyto({a}, {place.get(v, v)})" for a, v in plan.outputs.items() if place.get(v) != a]
+    names = [f"{kind}{i}, " for kind, several in registers.items() for i in range(several.count)]
+    lines = [f"def {plan.name}({', '.join(plan.arrays)}, _constants, _scratch):"]
+    lines += [f"    ({''.join(f'{c}, ' for c in plan.expressions)}*_,) = _constants"]
+    lines += [f"    ({''.join(names)}) = _scratch"]
+    lines += [f"    {line}" for line in body]
+    return "\n".join(lines) + "\n", registers["_real"].count, registers["_flag"].count
 
 
-class _Scratch:
-    """Blocks of scratch of one kind, handed out and taken back."""
+def _spare(plan: Plan) -> dict[str, int]:
+    """Array that gets a new value -> the last step that may read another in its place: until then it is scratch."""
+    written = {step.out: i if VOCABULARY[step.word].in_place else i - 1 for i, step in enumerate(plan.steps)}
+    arrays = plan.outputs.keys() - set(plan.scalars)
+    return {array: written.get(plan.outputs[array], len(plan.steps)) for array in arrays}
+
+
+class _Registers:
+    """Names of scratch of one kind, handed out and taken back."""
 
     def __init__(self, kind: str) -> None:
         self.kind, self.count = kind, 0
@@ -67,9 +76,9 @@ class _Scratch:
         return f"{self.kind}{self.count - 1}"
 
 
-def _give_back(scratch: dict[str, _Scratch], registers: list[str]) -> None:
-    for register in registers:
-        scratch[register.rstrip("0123456789")].free.append(register)
+def _give_back(registers: dict[str, _Registers], names: list[str]) -> None:
+    for name in names:
+        registers[name.rstrip("0123456789")].free.append(name)
 
 
 def _is_free(home: str, step: int, last: dict[str, int], plan: Plan, kept: tuple[str, ...]) -> bool:
@@ -79,27 +88,54 @@ def _is_free(home: str, step: int, last: dict[str, int], plan: Plan, kept: tuple
     return sum(value == plan.outputs[home] for value in plan.outputs.values()) == 1
 
 
+class _Scratch(threading.local):
+    """The blocks of scratch of a function; threads that step at once each have their own."""
+
+    def __init__(self, reals: int, flags: int) -> None:
+        self.reals, self.flags = reals, flags
+        self.blocks: list[Any] = []
+        self.size = -1
+        self.parts: dict[int, list[Any]] = {}
+
+    def of(self, size: int, like: Any) -> list[Any]:
+        """The first `size` elements of every block."""
+        parts = self.parts.get(size)
+        if parts is None:
+            if self.size < size:
+                self.blocks = [np.empty_like(like, shape=(size,)) for _ in range(self.reals)]
+                self.blocks += [np.empty_like(like, shape=(size,), dtype=bool) for _ in range(self.flags)]
+                self.size, self.parts = size, {}
+            parts = self.parts[size] = [block[:size] for block in self.blocks]
+        return parts
+
+
 def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
-    """A function of the plan's arrays (flat, of one type) and its constants in float64."""
+    """A function of the plan's arrays (flat, of one type) and its constants, as `prepared` gives them."""
     text, reals, flags = source(plan)
     functions = ("add", "subtract", "multiply", "true_divide", "negative", "square", "sqrt", "absolute", "copyto")
     comparisons = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
     scope: dict[str, Any] = {name: getattr(np, name) for name in functions + comparisons}
     exec(text, scope)
-    run = scope[plan.name]
-    store = threading.local()  # threads that step at once each have their own scratch
+    run, scratch = scope[plan.name], _Scratch(reals, flags)
+    single = [a in plan.scalars for a in plan.arrays]
 
+    @np.errstate(all="ignore")
     def kernel(*arguments: Any) -> None:
+        first = arguments[0]
+        if first.size <= BLOCK:
+            run(*arguments, scratch.of(first.size, first))
+            return
         *arrays, constants = arguments
-        size = min(arrays[0].size, BLOCK)
-        if getattr(store, "size", -1) < size or type(store.reals) is not type(arrays[0]):
-            store.reals = np.empty_like(arrays[0], shape=(reals, size))
-            store.flags = np.empty_like(arrays[0], shape=(flags, size), dtype=bool)
-            store.size = size
-        with np.errstate(all="ignore"):
-            rounded = constants.astype(dtype)
-            if not isinstance(arrays[0], np.ndarray):
-                rounded = namespace(arrays[0]).asarray(rounded)
-            run(*arrays, rounded, store.reals, store.flags)
+        for start in range(0, first.size, BLOCK):
+            parts = [a if one else a[start : start + BLOCK] for a, one in zip(arrays, single, strict=True)]
+            run(*parts, constants, scratch.of(parts[0].size, first))
 
     return kernel
+
+
+def prepared(constants: tuple[float, ...], like: Any) -> list[Any]:
+    """Constants rounded to the type of `like`, as arrays of shape (): NumPy takes them faster than numbers."""
+    rounded = np.array(constants, np.float64).astype(like.dtype)
+    if not isinstance(like, np.ndarray):
+        rounded = namespace(like).asarray(rounded)
+    return [rounded[i : i + 1].reshape(()) for i in range(len(constants))]

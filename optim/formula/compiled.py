@@ -1,7 +1,8 @@
 """The plan as one loop over elements, compiled by Numba: the default where Numba is installed.
 
-Serial and without fast-math: a parallel loop right after a matrix product waits for the product's threads to go to
-sleep, and fast-math would change bits. `range(p.size)` and one array of constants are what LLVM vectorizes best.
+Serial unless asked otherwise, and without fast-math: a parallel loop right after a matrix product waits for the
+product's threads to go to sleep, and fast-math would change bits. `range(p.size)` and one array of constants are what
+LLVM vectorizes best.
 """
 
 from __future__ import annotations
@@ -9,12 +10,17 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from optim.formula.plan import Plan
 from optim.formula.vocabulary import VOCABULARY
+
+LONG = 1_000_000
+"""Elements from which threads take a part each, where several were asked for."""
 
 
 def available() -> bool:
@@ -38,8 +44,43 @@ def source(plan: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
+def compile_plan(plan: Plan, dtype: Any, threads: int = 1) -> Callable[..., None]:
     """A function of the plan's arrays (flat, C-contiguous, of one type) and its constants in float64."""
+    kernel = _compiled(plan, np.dtype(dtype))
+    return kernel if threads == 1 else _shared(plan, kernel, threads)
+
+
+def _shared(plan: Plan, kernel: Callable[..., None], threads: int) -> Callable[..., None]:
+    """The kernel on parts of long arrays, a thread each; it holds no lock that another would wait for."""
+
+    def run(*arguments: Any) -> None:
+        *arrays, constants = arguments
+        size = arrays[0].size
+        if size < LONG:
+            kernel(*arguments)
+            return
+        ends = [size * i // threads for i in range(threads + 1)]
+        parts = [
+            [a if name in plan.scalars else a[start:end] for name, a in zip(plan.arrays, arrays, strict=True)]
+            for start, end in pairwise(ends)
+        ]
+        waiting = [_pool(threads).submit(kernel, *part, constants) for part in parts[1:]]
+        kernel(*parts[0], constants)
+        for part in waiting:
+            part.result()
+
+    return run
+
+
+@cache
+def _pool(threads: int) -> Any:
+    from concurrent.futures import ThreadPoolExecutor  # takes long to import
+
+    return ThreadPoolExecutor(threads - 1, thread_name_prefix="optim")
+
+
+@cache
+def _compiled(plan: Plan, dtype: np.dtype[Any]) -> Callable[..., None]:
     import numba
 
     real = numba.from_dtype(np.dtype(dtype))

@@ -26,9 +26,10 @@ BLOCKS = 4096  # fills any device; a block takes the next chunk after its first
 def layout(plan: Plan) -> np.dtype[Any]:
     """The kernel's parameter, as NumPy lays it out, for as many tensors as fit into one launch."""
     each = 8 * len(plan.arrays) + 8 + 4  # pointers, size, first chunk
-    tensors = (PARAMETERS - 8 * len(plan.expressions) - 8) // each
+    tensors = (PARAMETERS - 8 * len(plan.expressions) - 16) // each
     fields: list[Any] = [("arrays", np.uint64, (len(plan.arrays), tensors)), ("sizes", np.int64, tensors)]
-    fields += [("constants", np.float64, max(1, len(plan.expressions))), ("firsts", np.int32, tensors + 1)]
+    fields += [("constants", np.float64, max(1, len(plan.expressions))), ("live", np.uint64)]
+    fields += [("firsts", np.int32, tensors + 1)]
     return np.dtype(fields, align=True)
 
 
@@ -46,11 +47,13 @@ struct Group {{
     T *arrays[{len(plan.arrays)}][{tensors}];
     long long sizes[{tensors}];
     double constants[{sizes["constants"].shape[0]}];
+    const double *live;  // where not null, constants are read here: a graph is launched again with others
     int firsts[{tensors + 1}];  // each tensor's first chunk; from behind the last tensor on, how many there are
 }};
 
 extern "C" __global__ void __launch_bounds__({THREADS}) {plan.name}(const Group _group) {{
-{_constants(plan, "_group.constants")}
+    const double *const _constants = _group.live ? _group.live : _group.constants;
+{_constants(plan, "_constants")}
     for (int _chunk = blockIdx.x; _chunk < _group.firsts[{tensors}]; _chunk += gridDim.x) {{
         int _tensor = 0;
         for (int _jump = {1 << (tensors.bit_length() - 1)}; _jump; _jump /= 2)
@@ -123,9 +126,10 @@ class Kernel:
         *arrays, constants = arguments
         self.run([arrays], constants)
 
-    def run(self, rows: Sequence[Sequence[Any]], constants: Any) -> None:
+    def run(self, rows: Sequence[Sequence[Any]], constants: Any, live: Any = None) -> None:
         """Run on many tensors of one device: for each the plan's arrays; constants in float64 on the host.
 
+        live: an array on the device that holds the constants at the time when the kernel runs, in their place.
         Returns once the launches stand in the current stream; it waits for nothing.
         """
         rows = [row for row in rows if row[0].size]
@@ -138,6 +142,7 @@ class Kernel:
             group["arrays"][0, :, : len(some)] = np.array([[a.data.ptr for a in row] for row in some], np.uint64).T
             group["sizes"][0, : len(some)] = sizes
             group["constants"][0, : self.constants] = constants[: self.constants]
+            group["live"] = 0 if live is None else live.data.ptr
             group["firsts"][0, 1:] = chunks[-1]
             group["firsts"][0, 1 : len(some)] = chunks[:-1]
             with some[0][0].device:

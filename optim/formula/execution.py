@@ -15,17 +15,14 @@ from optim.formula.plan import Plan
 from optim.formula.source import Formula
 
 EXECUTIONS = ("eager", "blocked", "numba", "cuda")
-COMPILERS: dict[str, Callable[..., Any]] = {
-    "blocked": blocked.compile_plan,
-    "numba": compiled.compile_plan,
-    "cuda": cuda.Kernel,
-}
-_chosen: ContextVar[str | None] = ContextVar("execution", default=None)
+Choice = tuple[str, int]
+"""An execution, and how many threads."""
+_chosen: ContextVar[Choice | None] = ContextVar("execution", default=None)
 _numba = compiled.available()
 
 
 @contextmanager
-def execution(name: str) -> Iterator[None]:
+def execution(name: str, *, threads: int = 1) -> Iterator[None]:
     """Run every optimizer step in the block in one execution.
 
     "eager": the formula as it is written, on arrays: slow, for reading along in a debugger.
@@ -33,22 +30,28 @@ def execution(name: str) -> Iterator[None]:
     "numba": a generated loop, compiled, for float32 and float64; needs Numba. Other types run blocked.
     "cuda": a generated kernel, one launch for all tensors of a group, for CuPy arrays of these types.
 
-    All give the same bits. Without it, the fastest that is possible runs. Raises ValueError for another name,
-    RuntimeError where Numba is not installed.
+    threads: for "numba", how many take a part each of every array of a million elements or more; 1 by default. Several
+        help where one processor can't use all of the memory's bandwidth; right after a matrix product they wait for
+        the threads of that.
+
+    All give the same bits. Without it, the fastest that is possible runs, in one thread. Raises ValueError for another
+    name and for threads below 1 or of another execution, RuntimeError where Numba is not installed.
     """
     if name not in EXECUTIONS:
         raise ValueError(f"execution: expected one of {', '.join(EXECUTIONS)}, got {name!r}")
+    if not isinstance(threads, int) or threads < 1 or (threads > 1 and name != "numba"):
+        raise ValueError(f'execution: threads must be a whole number from 1, and 1 but for "numba", got {threads!r}')
     if name == "numba" and not _numba:
         raise RuntimeError('execution: "numba" needs Numba, which is not installed: pip install "minigrad[jit]"')
-    token = _chosen.set(name)
+    token = _chosen.set((name, threads))
     try:
         yield
     finally:
         _chosen.reset(token)
 
 
-def chosen_execution() -> str | None:
-    """The execution chosen by `with execution(...)`, or None."""
+def chosen_execution() -> Choice | None:
+    """The execution chosen by `with execution(...)` and its threads, or None."""
     return _chosen.get()
 
 
@@ -62,7 +65,7 @@ def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
     """The plan ready to run on arrays of the type of `like`, made once for each execution and type."""
     on_host = isinstance(like, np.ndarray)
     on_device = device_of(like).startswith("cuda")
-    name = _chosen.get() or ("cuda" if on_device else "numba" if _numba and on_host else "blocked")
+    name, threads = _chosen.get() or ("cuda" if on_device else "numba" if _numba and on_host else "blocked", 1)
     if (name == "numba" and not on_host) or (name == "cuda" and not on_device):
         taken = "NumPy" if name == "numba" else "CuPy"
         raise RuntimeError(
@@ -70,14 +73,18 @@ def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
         )
     if name in ("numba", "cuda") and not (like.dtype.char in "fd" and like.dtype.isnative):
         name = "blocked"
-    made: tuple[Run, Prepare] | None = plan.kernels.get((name, like.dtype))
+    key = name, threads, like.dtype, type(like)
+    made: tuple[Run, Prepare] | None = plan.kernels.get(key)
     if made is None:
         if name == "eager":
             made = _eager(formula, plan), lambda values, _: dict(zip(formula.hyperparameters, values, strict=True))
+        elif name == "blocked":
+            empty = np.empty_like(like, shape=0)  # of this kind; `like` itself is not to be kept alive
+            made = blocked.compile_plan(plan, like.dtype), lambda _, constants: blocked.prepared(constants, empty)
         else:
-            compile_plan: Callable[..., Run] = COMPILERS[name]
-            made = compile_plan(plan, like.dtype), lambda _, constants: np.array(constants, np.float64)
-        plan.kernels[name, like.dtype] = made
+            run = compiled.compile_plan(plan, like.dtype, threads) if name == "numba" else cuda.Kernel(plan, like.dtype)
+            made = run, lambda _, constants: np.array(constants, np.float64)
+        plan.kernels[key] = made
     return made
 
 

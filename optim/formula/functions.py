@@ -54,6 +54,14 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     return ops.where(condition, a, b)
 
 
+def lerp(a: Any, b: Any, weight: Any) -> Any:
+    """(1 - weight)·a + weight·b for a hyperparameter as weight, from the nearer end.
+
+    So computes torch, which decides where infinities become NaN: inf - inf.
+    """
+    return a + weight * (b - a) if weight < 0.5 else b - (1 - weight) * (b - a)
+
+
 def maximum(a: Any, b: Any) -> Any:
     """The larger of a and b; NaN where either is."""
     return _by_comparison("maximum", a, b, lambda: (a > b) | (a != a))

@@ -25,9 +25,9 @@ SYMBOLS = {
     "eps": r"\epsilon", "weight_decay": r"\lambda", "lambd": r"\lambda_\eta", "momentum": r"\mu", "dampening": r"\tau",
     "momentum_decay": r"\psi", "mu_product": r"\Pi_\mu", "eta1": r"\eta^-", "eta2": r"\eta^+",
     "step_size1": r"s^{\min}", "step_size2": r"s^{\max}", "delta": r"\Delta", "difference": r"\Delta",
-    "weight": "w", "weight_sum": "W",
+    "weight": "w", "weight_sum": "W", "h_k": "h^k",
 }  # fmt: skip
-GREEK = {"alpha", "beta", "eta", "gamma", "mu", "rho"}
+GREEK = {"alpha", "beta", "eta", "gamma", "kappa", "mu", "rho"}
 SUFFIXES = {"hat": r"\hat {0}", "avg": r"\bar {0}", "prev": "{0}_{{t-1}}", "next": "{0}_{{t+1}}", "t": "{0}_t"}
 SUFFIXES |= {"max": r"{0}^{{\max}}", "inf": r"{0}_\infty"}
 

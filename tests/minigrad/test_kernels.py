@@ -1,4 +1,4 @@
-"""The CUDA kernels of operations without a GPU: they compile, and continue NumPy's random stream (tests/gpu runs them)."""
+"""The CUDA kernels of operations without a GPU: they compile, and continue NumPy's random stream."""
 
 import re
 

@@ -118,7 +118,8 @@ def numbers(value: Any) -> np.ndarray:
 def take_step(name: str, optimizer: Any, params: list[mg.Tensor], grads: list[Any]) -> None:
     """One step with these gradients, in the way the algorithm asks for them.
 
-    Where it asks for them at a point of its own, a third of the point is added, which shows it.
+    Where it asks for them at a point of its own, a third of the point is added, which shows it. Where it differentiates
+    by itself, a third of the gradient is the diagonal of the Hessian.
     """
 
     def put() -> float:
@@ -127,9 +128,18 @@ def take_step(name: str, optimizer: Any, params: list[mg.Tensor], grads: list[An
             p.grad = gradient(g + p.numpy() / 3 if moved else g, p.shape, p.dtype)
         return 0.0
 
+    def loss() -> Any:
+        moves = [
+            (gradient(g, p.shape, p.dtype), p - p.detach()) for p, g in zip(params, grads, strict=True) if g is not None
+        ]
+        return sum((g * dp + g / 3 * dp * dp / 2).sum() for g, dp in moves)
+
     if optimizer.steps_taken == 0 and all(g is None for g in grads):
         return  # refused: tests/optim/test_optimizer.py
-    if ROWS[name].closure:
+    if ROWS[name].loss:
+        if any(g is not None for g in grads):
+            optimizer.step(loss)
+    elif ROWS[name].closure:
         optimizer.step(put)
     else:
         put()
@@ -168,6 +178,8 @@ def reference_walk(name: str, given: Walk, nudge: Callable[[Any], None] = lambda
                 reference.step(np.ravel(g["values"]).tolist(), [int(row) for row in g["rows"]])
             elif g is None:
                 reference.step(None)
+            elif ROWS[name].loss:
+                reference.step(np.ravel(g).tolist(), (np.ravel(g) / 3).tolist())
             else:
                 at = np.array(reference.look_ahead) if ROWS[name].closure else 0.0
                 reference.step((np.ravel(g) + at / 3).tolist())

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 import optim
+from optim.closure import ClosureOptimizer
 
 from .rows import VECTORS_AND_MATRICES, betas, decades, flags, fraction, or_zero
 
@@ -39,8 +40,9 @@ class Row(NamedTuple):
     torch: whether torch.optim has it, with the same settings and state.
     gradients: "dense", or "rows" where the class takes nothing but row-sparse ones.
     closure: whether a step asks for the gradient by itself.
+    loss: whether its closure only computes the loss, which the step differentiates.
     shared: whether the parameters of a group share something, so that the reference is of one parameter a group.
-    in_float32: settings whose default depends on the type, so that the reference has another one.
+    in_float32: settings that the type asks for, where the reference's default is another, or float32 is too coarse.
     adjust: makes settings that make no sense together into some that do.
     """
 
@@ -49,6 +51,7 @@ class Row(NamedTuple):
     torch: bool = False
     gradients: str = "dense"
     closure: bool = False
+    loss: bool = False
     shared: bool = False
     in_float32: dict[str, Any] = {}
     adjust: Callable[[dict[str, Any]], dict[str, Any]] = unchanged
@@ -86,6 +89,7 @@ ROWS: dict[str, Row] = {
     "RMSprop": Row(
         LR | EPS | DECAY | MAXIMIZE | {"alpha": fraction(), "momentum": or_zero(fraction())} | flags("centered"),
         torch=True,
+        in_float32={"centered": False},  # v - ḡ² cancels
         adjust=centered_with_a_mean,
     ),
     "Rprop": Row(
@@ -159,16 +163,25 @@ ROWS: dict[str, Row] = {
         | flags("decoupled_weight_decay", "use_bias_correction", "safeguard_warmup"),
         shared=True,
     ),
+    "AdaHessian": Row(  # where ε and the curvature are 0, what follows has no gradient any more
+        ADAM | {"eps": decades(-16, 0), "hessian_power": st.floats(0.0, 1.0), "seed": st.integers(0, 9)}, loss=True
+    ),
 }
 
-PUBLIC = tuple(
+ALGORITHMS = tuple(
     name
     for name in optim.__all__
     if inspect.isclass(getattr(optim, name))
     and issubclass(getattr(optim, name), optim.Optimizer)
     and getattr(optim, name) is not optim.Optimizer
 )
-"""The algorithms that `optim` has."""
+"""All that `optim` has."""
+
+CLOSURES = tuple(name for name in ALGORITHMS if issubclass(getattr(optim, name), ClosureOptimizer))
+"""Those that call the closure as often as they need. No list of gradients tells their path: each has its own tests."""
+
+PUBLIC = tuple(name for name in ALGORITHMS if name not in CLOSURES)
+"""Those that take one gradient a step."""
 
 TESTED = tuple(name for name in ROWS if name in PUBLIC)
 """Those of them that have a row: all, says test_registry."""

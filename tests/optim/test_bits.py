@@ -10,6 +10,10 @@ import optim
 from optim.formula import execution
 from optim.formula.blocked import BLOCK
 
+from .paths import take_step
+from .table import ROWS, drawn_settings
+from .variants import ALGORITHMS
+
 SIZES = [0, 1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 70_001]
 STEPS = 4
 
@@ -101,6 +105,40 @@ def test_adam(chosen, dtype, special, seed, size):
     check_same_bits(lambda params: optim.Adam(params, **chosen), size, dtype, special, seed)
 
 
+def whole_path(algorithm, name, chosen, dtype, special, seed):
+    """Parameter and state after each step of any algorithm, its gradients given in the way it asks for them."""
+    rng = np.random.default_rng(seed)
+    p = nn.Parameter(values(rng, 300, dtype, special).reshape(100, 3))
+    optimizer = ALGORITHMS[algorithm]([p], **chosen)
+    snapshots = []
+    with execution(name):
+        for _ in range(STEPS):
+            g = values(rng, 300, dtype, special).reshape(100, 3)
+            if ROWS[algorithm].gradients == "rows":
+                g = {"rows": np.arange(0, 100, 3), "values": g[::3]}
+            with np.errstate(all="ignore"):
+                take_step(algorithm, optimizer, [p], [g])
+            kept = {k: np.array(v) for k, v in optimizer.state[p].items()}
+            snapshots.append({"p": p.numpy().copy()} | kept)
+    return snapshots
+
+
+@pytest.mark.parametrize("algorithm", [name for name in ALGORITHMS if name in ROWS])
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@given(data=st.data())
+def test_every_algorithm_with_any_settings(algorithm, data):
+    """Its loops that Numba and C compilers make of the same settings are test_cuda's to compare."""
+    chosen = data.draw(drawn_settings(algorithm))
+    drawn = [data.draw(strategy) for strategy in (dtypes, flags, seeds)]
+    wanted = whole_path(algorithm, "eager", chosen, *drawn)
+    for step, (ours, eagers) in enumerate(zip(whole_path(algorithm, "blocked", chosen, *drawn), wanted, strict=True)):
+        assert ours.keys() == eagers.keys()
+        for key, a in ours.items():
+            b = eagers[key]
+            same = bits(a) == bits(b) if a.dtype.kind == "f" and a.ndim else a == b
+            assert a.dtype == b.dtype and np.all(same), (algorithm, chosen, step, key)
+
+
 CHANGES = {1: {"lr": 0.02, "weight_decay": 0.1}, 2: {"maximize": True}, 3: {"lr": 0.3, "weight_decay": 0.0}}
 FULL = {
     "SGD": lambda params: optim.SGD(params, lr=0.1),
@@ -150,3 +188,30 @@ def test_changing_the_execution_between_steps_changes_nothing():
             switching.step()
         steady.step()
     np.testing.assert_array_equal(p.numpy(), q.numpy())
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+@pytest.mark.parametrize("name", ["Adam", "LAMB", "SGD"])
+def test_threads_give_the_same_bits(name, threads, monkeypatch):
+    monkeypatch.setattr("optim.formula.compiled.LONG", 1000)
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=10_007), rng.normal(size=(3, 10_007))
+    found = []
+    for count in (1, threads):
+        p = nn.Parameter(start.copy())
+        optimizer = getattr(optim, name)([p], lr=0.1)
+        with execution("numba", threads=count):
+            for g in gradients:
+                p.grad = g
+                optimizer.step()
+        found.append(p.numpy())
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize(("name", "threads"), [("numba", 0), ("numba", 1.5), ("blocked", 2), ("eager", 2)])
+def test_threads_that_there_are_not(name, threads):
+    with (
+        pytest.raises(ValueError, match=f"threads must be a whole number from 1.*got {threads}"),
+        execution(name, threads=threads),
+    ):
+        pass

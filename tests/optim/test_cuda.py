@@ -15,12 +15,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from optim.formula import blocked, compiled, cuda
+from optim.formula import compiled, cuda, execution
+from optim.formula.execution import executor
 
 from .test_bits import bits, values
-from .variants import ALGORITHMS, variants
+from .variants import formulas, variants
 
 VARIANTS = variants()
+TEXTS = {cuda.c_source(v.plan, np.float32): i for i, v in enumerate(VARIANTS)}
+DISTINCT = sorted(TEXTS.values())
+"""Numbers of variants that differ in what happens to an element: compilers take long."""
 SIZE = 3001
 DTYPES = [np.float32, np.float64]
 STRICT = ["-O2", "-ffp-contract=off", "-fno-fast-math"]
@@ -61,20 +65,11 @@ def run_c(library, number, dtype):
     return arrays
 
 
-def run_eager(variant, dtype):
-    arrays = arrays_for(variant, dtype)
-    formula = variant.algorithm.formula
-    given = dict(zip(variant.plan.arrays, arrays, strict=True))
-    with np.errstate(all="ignore"):
-        hyperparameters = dict(zip(formula.hyperparameters, variant.values, strict=True))
-        answers = formula(*map(given.get, formula.arrays), **hyperparameters)
-    results = given | dict(zip(formula.returns, answers, strict=True))
-    return [np.broadcast_to(results[a], SIZE).astype(dtype) if a in variant.plan.outputs else given[a] for a in given]
-
-
-def run_plan(compile_plan, variant, dtype):
-    arrays = arrays_for(variant, dtype)
-    compile_plan(variant.plan, dtype)(*arrays, constants_for(variant))
+def run(name, variant, arrays):
+    """The arrays after one execution has run on them."""
+    with execution(name):
+        kernel, prepare = executor(variant.formula, variant.plan, arrays[0])
+    kernel(*arrays, prepare(variant.values, variant.plan.constants(*variant.values)))
     return arrays
 
 
@@ -82,8 +77,32 @@ def differing(found, wanted):
     return [int((bits(a) != bits(b)).sum()) for a, b in zip(found, wanted, strict=True)]
 
 
-def test_every_elementwise_algorithm_has_variants():
-    assert {v.algorithm for v in VARIANTS} >= {a for n, a in ALGORITHMS.items() if n != "AdamW"}  # its plans are Adam's
+IMPOSSIBLE = {
+    ("schedule_free_sgd", "(weight_sum + ((t ** r) * (lr "): "lr > lr_max ≥ 0 here",
+    ("schedule_free_sgd", "(weight_sum + ((t ** r) * ((lr "): "lr > lr_max ≥ 0 here",
+    ("schedule_free_adamw", "(weight_sum + ((t ** r) * ((lr "): "γ > lr_max ≥ 0 here",
+    ("schedule_free_adamw", "(weight_sum + ((t ** r) * (((lr "): "γ > lr_max ≥ 0 here",
+}
+"""How a condition on hyperparameters that can't be false begins -> why."""
+
+
+def test_every_formula_is_run_with_every_setting_on_and_off():
+    """A formula, a flag, or a branch without a bit test fails here."""
+    assert formulas().keys() == {v.formula.name for v in VARIANTS}
+    seen = {}
+    for v in VARIANTS:
+        for name, value in zip(v.formula.hyperparameters, v.values, strict=True):
+            if value is None or isinstance(value, bool):
+                seen.setdefault((v.formula.name, name), set()).add(bool(value))
+        for condition, outcome in re.findall(r"if bool\((.*)\) is not (\w+):", v.plan.source):
+            seen.setdefault((v.formula.name, condition), set()).add(outcome == "True")
+    one_sided = [key for key, outcomes in seen.items() if len(outcomes) < 2]
+    none_or_number = [("prodigy", "beta3")]
+    assert [k for k in one_sided if k not in none_or_number and not any(excused(*k))] == []
+
+
+def excused(formula, condition):
+    return (formula == name and condition.startswith(beginning) for name, beginning in IMPOSSIBLE)
 
 
 @needs_cc
@@ -92,19 +111,20 @@ def test_the_body_as_c_gives_the_bits_of_every_execution(tmp_path, dtype):
     library = c_library(tmp_path, dtype, STRICT)
     for number, variant in enumerate(VARIANTS):
         found = run_c(library, number, dtype)
-        assert not any(differing(found, run_eager(variant, dtype))), (variant.name, "eager")
-        assert not any(differing(found, run_plan(blocked.compile_plan, variant, dtype))), (variant.name, "blocked")
+        for name in ("eager", "blocked"):
+            assert not any(differing(found, run(name, variant, arrays_for(variant, dtype)))), (variant.name, name)
 
 
 @needs_cc
 @pytest.mark.skipif(not compiled.available(), reason="needs Numba")
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_body_as_c_gives_the_bits_of_numba(tmp_path, dtype):
+@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.slow)])  # Numba takes long to compile
+def test_the_body_as_c_gives_the_bits_of_numba(tmp_path, dtype, half):
     library = c_library(tmp_path, dtype, STRICT)
-    for number in range(DTYPES.index(dtype), len(VARIANTS), 2):  # Numba takes long: each plan in one of the types
+    for number in DISTINCT[(DTYPES.index(dtype) + half) % 2 :: 2]:
         variant = VARIANTS[number]
         found = run_c(library, number, dtype)
-        assert not any(differing(found, run_plan(compiled.compile_plan, variant, dtype))), variant.name
+        assert not any(differing(found, run("numba", variant, arrays_for(variant, dtype)))), variant.name
 
 
 @needs_cc
@@ -115,9 +135,11 @@ def test_fused_multiply_adds_would_be_seen(tmp_path, dtype):
         pytest.skip("this processor has no fused multiply-add")
     library = c_library(tmp_path, dtype, CONTRACTED)
     changed = {
-        v.algorithm for i, v in enumerate(VARIANTS) if any(differing(run_c(library, i, dtype), run_eager(v, dtype)))
+        v.formula.name
+        for i, v in enumerate(VARIANTS)
+        if any(differing(run_c(library, i, dtype), run("eager", v, arrays_for(v, dtype))))
     }
-    assert len(changed) > len(ALGORITHMS) // 2
+    assert len(changed) > len(formulas()) // 2
 
 
 # --- the kernels themselves, their grid walked through by one thread
@@ -189,9 +211,8 @@ def test_one_launch_updates_every_tensor_once(cupy, monkeypatch, dtype, blocks):
     variant = adam_variant()
     sizes = [1, 0, cuda.CHUNK, cuda.CHUNK + 1, 7, 0, 3 * cuda.CHUNK - 1, 0]
     rows, wanted = rows_of(sizes, dtype), rows_of(sizes, dtype)
-    run = blocked.compile_plan(variant.plan, dtype)
     for row in wanted:
-        run(*(a.view(np.ndarray) for a in row), constants_for(variant))
+        run("blocked", variant, [a.view(np.ndarray) for a in row])
     cuda.Kernel(variant.plan, dtype).run(rows, constants_for(variant))
     for row, expected in zip(rows, wanted, strict=True):
         assert not any(differing(row, expected))
@@ -205,9 +226,8 @@ def test_more_tensors_than_fit_into_one_launch(cupy):
     variant = adam_variant()
     sizes = [3 + i % 5 for i in range(200)]
     rows, wanted = rows_of(sizes, np.float64), rows_of(sizes, np.float64)
-    run = blocked.compile_plan(variant.plan, np.float64)
     for row in wanted:
-        run(*(a.view(np.ndarray) for a in row), constants_for(variant))
+        run("blocked", variant, [a.view(np.ndarray) for a in row])
     cuda.Kernel(variant.plan, np.float64).run(rows, constants_for(variant))
     for row, expected in zip(rows, wanted, strict=True):
         assert not any(differing(row, expected))
@@ -219,7 +239,7 @@ def test_more_tensors_than_fit_into_one_launch(cupy):
 def test_one_tensor_and_none(cupy):
     variant = adam_variant()
     (row,), (expected,) = rows_of([5], np.float32), rows_of([5], np.float32)
-    blocked.compile_plan(variant.plan, np.float32)(*(a.view(np.ndarray) for a in expected), constants_for(variant))
+    run("blocked", variant, [a.view(np.ndarray) for a in expected])
     kernel = cuda.Kernel(variant.plan, np.float32)
     kernel(*row, constants_for(variant))
     assert not any(differing(row, expected))
@@ -263,7 +283,7 @@ def ptx(nvrtc, text, options):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_kernel_compiles_without_fused_or_approximate_arithmetic(nvrtc, dtype):
-    for variant in VARIANTS:
+    for variant in (VARIANTS[number] for number in DISTINCT):
         text = ptx(nvrtc, cuda.source(variant.plan, dtype), cuda.OPTIONS)
         assert not re.findall(r"fma\.|\.approx|\.full|\.ftz", text), variant.name
         assert "__local_depot" not in text, f"{variant.name}: the parameter is copied"

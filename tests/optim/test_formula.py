@@ -609,6 +609,48 @@ def test_what_the_formula_says_is_what_runs(algorithm, name, t):
     np.testing.assert_array_equal(run(algorithm, name, p, g, **given)[0], wanted)
 
 
+@formula
+def reads_a_state_for_the_last_time_in_a_condition(p, g, q, *, lr):
+    chosen = where(q > g, g, p)
+    q = chosen + g
+    p = p - lr * chosen
+    return p, q
+
+
+@formula
+def needs_old_values_after_new_ones(p, g, q, r, *, lr):
+    d = lr * q
+    q = d * q + r
+    r = 2 * r * d - q
+    p = p - d * r
+    return p, q, r
+
+
+@formula
+def reads_a_value_again_while_it_writes(p, g, q, *, lr):
+    q = maximum(lr * q, g)
+    p = p - q
+    return p, q
+
+
+@pytest.mark.parametrize("name", ["blocked", "numba"])
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        reads_a_state_for_the_last_time_in_a_condition,
+        needs_old_values_after_new_ones,
+        reads_a_value_again_while_it_writes,
+    ],
+    ids=lambda algorithm: algorithm.name,
+)
+def test_memory_of_old_values_is_used_again_only_when_nothing_reads_them(algorithm, name):
+    start = list(np.random.default_rng(0).normal(size=(len(algorithm.arrays), 50)))
+    given = dict(zip(algorithm.arrays, start, strict=True))
+    wanted = given | dict(zip(algorithm.returns, algorithm(*start, lr=0.5), strict=True))
+    for array, found in zip(algorithm.arrays, run(algorithm, name, *start, lr=0.5), strict=True):
+        np.testing.assert_array_equal(found, wanted[array])
+
+
 def test_a_formula_may_use_names_from_around_it():
     factor = 0.5
 

@@ -106,6 +106,16 @@ def test_columns_of_zeros_are_left():
     assert x[1] == 0.1
 
 
+@pytest.mark.parametrize(("of_residuals", "of_parameters"), [(1e-15, 1), (1e15, 1), (1, 1e-25), (1, 1e25)])
+def test_units_whose_squares_leave_the_type(of_residuals, of_parameters):
+    x = mg.tensor(np.array([-1.2 * of_parameters, 1.0], np.float32), requires_grad=True)
+    residuals = lambda a, b: mg.stack([10 * (b - a**2), 1 - a])
+    optimizer = optim.GaussNewton([x])
+    for _ in range(20):
+        optimizer.step(lambda: of_residuals * residuals(x[0] / of_parameters, x[1]))
+    np.testing.assert_allclose(x.numpy() / [of_parameters, 1], 1, rtol=1e-5)
+
+
 def test_a_run_is_resumed():
     problem = RESIDUALS["rosenbrock"]
     x, y = (mg.tensor(problem.start, requires_grad=True) for _ in range(2))

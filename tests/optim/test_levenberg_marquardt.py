@@ -114,6 +114,16 @@ def test_in_float32():
     assert optimizer.state[p]["scale"].dtype == np.float32
 
 
+@pytest.mark.parametrize(("of_residuals", "of_parameters"), [(1e-15, 1), (1e15, 1), (1, 1e-25), (1, 1e25)])
+def test_units_whose_squares_leave_the_type(of_residuals, of_parameters):
+    x = mg.tensor(np.array([-1.2 * of_parameters, 1.0], np.float32), requires_grad=True)
+    residuals = lambda a, b: mg.stack([10 * (b - a**2), 1 - a])
+    optimizer = optim.LevenbergMarquardt([x])
+    for _ in range(20):
+        optimizer.step(lambda: of_residuals * residuals(x[0] / of_parameters, x[1]))
+    np.testing.assert_allclose(x.numpy() / [of_parameters, 1], 1, rtol=1e-5)
+
+
 def test_a_run_is_resumed():
     problem = RESIDUALS["meyer"]
     x = mg.tensor(problem.start, requires_grad=True)

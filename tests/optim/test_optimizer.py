@@ -12,6 +12,8 @@ import nn
 import optim
 from optim.formula import execution
 
+from .table import ROWS, TESTED
+
 EXECUTIONS = ["eager", "blocked", "numba"]
 OPTIMIZERS = {
     "SGD": lambda params, **options: optim.SGD(params, **{"lr": 0.1, **options}),
@@ -163,6 +165,15 @@ def test_groups_have_their_own_settings_and_share_the_rest():
     assert optimizer.param_groups[1]["initial_lr"] == 3.0
     optimizer.step()
     np.testing.assert_allclose([p.item(), q.item()], [0.9, 0.5])
+
+
+@pytest.mark.parametrize(("name", "key"), [("Adagrad", "sum"), ("Yogi", "exp_avg_sq")])
+def test_a_group_may_have_a_start_of_its_own(name, key):
+    p, q = with_gradient([1.0], [0.0]), with_gradient([1.0], [0.0])
+    groups = [{"params": [p], "initial_accumulator_value": 0.5}, {"params": [q]}]
+    optimizer = getattr(optim, name)(groups, initial_accumulator_value=0.25)
+    optimizer.step()
+    assert [optimizer.state[x][key].item() for x in (p, q)] == [0.5, 0.25]
 
 
 @every
@@ -453,6 +464,59 @@ def test_a_closure_that_raises_changes_nothing():
 def test_a_loss_in_place_of_a_closure_is_refused():
     with pytest.raises(TypeError, match=r"step: closure must be a function, got a Tensor"):
         optim.SGD([with_gradient([1.0])]).step(mg.tensor(1.0))
+
+
+# --- gradients that are not finite
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", [name for name in TESTED if not (ROWS[name].closure or ROWS[name].loss)])
+def test_a_step_with_a_gradient_that_is_not_finite_can_be_skipped(name, bad):
+    shape = (2, 2)
+    p, q = parameter(np.ones(shape)), parameter(np.ones(shape))
+    optimizer = getattr(optim, name)([p, q], skip_nonfinite=True)
+    rows = ROWS[name].gradients == "rows"
+
+    def put(values):
+        for x, value in zip((p, q), values, strict=True):
+            g = np.full(shape, 0.5)
+            g[1, 0] = value
+            x.grad = mg.RowSparse([0, 1], g, shape) if rows else g
+
+    put([1.0, 2.0])
+    optimizer.step()
+    before = snapshot(optimizer)
+    put([1.0, bad])
+    optimizer.step()
+    after = snapshot(optimizer)
+    assert (after["state"], after["groups"], optimizer.skipped) == (before["state"], before["groups"], 1)
+    put([1.0, 2.0])
+    optimizer.step()
+    assert snapshot(optimizer) != before
+    assert optimizer.skipped == 1
+    optimizer.skip_nonfinite = False
+    put([1.0, bad])
+    optimizer.step()
+    assert optimizer.skipped == 1
+
+
+def test_skip_nonfinite_is_pickled_but_no_part_of_the_state():
+    optimizer = optim.Adam([with_gradient([1.0])], skip_nonfinite=True)
+    optimizer.step()
+    assert pickle.loads(pickle.dumps(optimizer)).skip_nonfinite is True
+    assert copy.deepcopy(optimizer).skip_nonfinite is True
+    saved = optimizer.state_dict()
+    assert "skip_nonfinite" not in saved["param_groups"][0]
+    other = optim.Adam([parameter([1.0])])
+    other.load_state_dict(saved)
+    assert other.skip_nonfinite is False
+
+
+def test_unknown_arguments_are_named():
+    with pytest.raises(TypeError, match="Adam: unknown argument learning_rate; it has lr, betas"):
+        optim.Adam([parameter([1.0])], learning_rate=0.1)
+    with pytest.raises(TypeError, match="Adam: skip_nonfinite must be True or False, got 'no'"):
+        optim.Adam([parameter([1.0])], skip_nonfinite="no")
 
 
 # --- hooks
@@ -977,18 +1041,36 @@ def test_state_that_was_replaced_between_steps_is_the_one_that_counts(name):
     optimizer = optim.SGD([p], lr=1.0, momentum=1.0)
     with execution(name):
         optimizer.step()
+        optimizer.step()
+        assert p.item() == -2.0
         optimizer.state[p]["momentum_buffer"] = np.array([10.0])
         optimizer.step()
-        assert p.item() == -11.0
+        assert p.item() == -13.0
         optimizer.state[p] = {"momentum_buffer": np.array([100.0])}
         optimizer.step()
-        assert p.item() == -112.0
+        assert p.item() == -114.0
         optimizer.state.clear()
         optimizer.step()
-        assert p.item() == -113.0
+        assert p.item() == -115.0
         del optimizer.state[p]["momentum_buffer"]
         optimizer.step()
-        assert p.item() == -114.0
+        assert p.item() == -116.0
+
+
+@pytest.mark.parametrize("name", EXECUTIONS)
+@every
+def test_arrays_are_bound_once_for_each_execution(make, name):
+    p = with_gradient([1.0, 2.0])
+    optimizer = make([p])
+    with execution(name):
+        optimizer.step()
+        optimizer.step()  # that of a momentum's second step is another formula than the first's
+        bound = optimizer._bindings[p]
+        optimizer.step()
+        assert optimizer._bindings[p] is bound
+    with execution("blocked" if name == "eager" else "eager"):
+        optimizer.step()
+        assert optimizer._bindings[p].run is not bound.run
 
 
 @pytest.mark.parametrize("name", EXECUTIONS)

@@ -15,17 +15,18 @@ from tests import mutations
 from tests.golden import NAMES as GOLDEN
 from tests.references import REFERENCES
 
-from .table import PUBLIC, ROWS
+from .table import ALGORITHMS, CLOSURES, PUBLIC, ROWS
 from .variants import ALGORITHMS as BITS
 
 ROOT = Path(__file__).parents[2]
 every_algorithm = pytest.mark.parametrize("name", PUBLIC)
+every_algorithm_of_any_kind = pytest.mark.parametrize("name", ALGORITHMS)
 
 
 def arguments(name):
     """Name -> default of the settings."""
     parameters = list(inspect.signature(getattr(optim, name)).parameters.values())
-    return {p.name: p.default for p in parameters if p.name != "params"}
+    return {p.name: p.default for p in parameters if p.name != "params" and p.kind is not p.VAR_KEYWORD}
 
 
 def documented(name):
@@ -86,7 +87,7 @@ def test_has_mutations(name):
     assert not mutations.stale(name), "excused errors that are in no formula any more"
 
 
-@every_algorithm
+@every_algorithm_of_any_kind
 def test_has_every_section_of_a_docstring(name):
     text = inspect.getdoc(getattr(optim, name))
     for section in ("\nSettings:\n", "\nState", "\nRaises ", "\nSource: ", "\n>>> "):
@@ -95,7 +96,7 @@ def test_has_every_section_of_a_docstring(name):
     assert documented(name).keys() == arguments(name).keys()
 
 
-@every_algorithm
+@every_algorithm_of_any_kind
 def test_documents_its_defaults(name):
     for setting, description in documented(name).items():
         stated = re.search(r"Default (.*)", re.sub(r"\s+", " ", description))
@@ -107,9 +108,17 @@ def test_documents_its_defaults(name):
 
 @every_algorithm
 def test_has_a_benchmark(name):
-    # what a row-sparse step costs depends on how many rows have a gradient; Nesterov's is mostly its closure
-    if ROWS[name].gradients == "dense" and name != "Nesterov":
+    # what a row-sparse step costs depends on how many rows have a gradient; others' is mostly their closure
+    if ROWS[name].gradients == "dense" and not (ROWS[name].closure or ROWS[name].loss):
         assert name in benchmarked()
+
+
+@pytest.mark.parametrize("name", CLOSURES)
+def test_has_tests_of_its_own_where_it_calls_the_closure_again(name):
+    module = getattr(optim, name).__module__.removeprefix("optim.")
+    tests = re.findall(r"^def test_(\w+)", (ROOT / "tests" / "optim" / f"test_{module}.py").read_text(), re.MULTILINE)
+    for kind in ("resume", "raises", "reference"):
+        assert any(kind in test for test in tests), f"{name} has no test with {kind!r} in its name"
 
 
 def test_every_row_is_of_a_reference():

@@ -143,6 +143,17 @@ def test_symbols():
     assert {name: symbol(name) for name in names} == names
 
 
+WORDS = {"agreement", "ahead", "lr_decay", "surprise", "travelled", "trust_coefficient", "trust_ratio", "warmup_steps"}
+WORDS |= {"weight_lr_power"}
+"""Names that stand as words in LaTeX too."""
+
+
+def test_every_name_of_a_formula_has_a_symbol_or_is_meant_as_a_word():
+    names = {name for v in variants() for name in (*v.formula.arrays, *v.formula.hyperparameters, *dict(v.plan.notes))}
+    flags = {h for v in variants() for h, x in zip(v.formula.hyperparameters, v.values, strict=True) if type(x) is bool}
+    assert {name for name in names - flags if r"\mathit" in symbol(name)} == WORDS
+
+
 def test_what_has_no_formula():
     with pytest.raises(TypeError, match="formula"):
         latex(optim.Optimizer)

@@ -7,6 +7,7 @@ from .adabelief import AdaBelief
 from .adadelta import Adadelta
 from .adafactor import Adafactor
 from .adagrad import Adagrad
+from .adahessian import AdaHessian
 from .adam import Adam
 from .adam_epsilon_hat import AdamEpsilonHat
 from .adamax import Adamax
@@ -58,4 +59,5 @@ REFERENCES: dict[str, type[Reference]] = {
     "ScheduleFreeSGD": ScheduleFreeSGD,
     "ScheduleFreeAdamW": ScheduleFreeAdamW,
     "Prodigy": Prodigy,
+    "AdaHessian": AdaHessian,
 }

@@ -6,8 +6,10 @@ The file holds arrays and JSON in the safetensors format, and no pickle: reading
 from __future__ import annotations
 
 import copy
+import errno
 import glob
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -29,7 +31,7 @@ __all__ = ["CheckpointError", "load", "save"]
 def save(path: PathLike, tree_or_object: Any = None, /, **parts: Any) -> None:
     """Save a run, or anything, in one file.
 
-    path: where to; a link is followed. The folder must be there.
+    path: where to; a link is followed. The folder must be there. A file that is replaced hands on its permissions.
     parts: by name, what belongs to the run. Of an object with `state_dict()` (model, optimizer, scheduler, average,
         DataLoader) that is saved, of a `numpy.random.Generator` its state. All else is plain: None, numbers, text,
         bytes, arrays and tensors, NumPy's scalars, and lists, tuples, sets and dictionaries of these, with any keys.
@@ -43,8 +45,8 @@ def save(path: PathLike, tree_or_object: Any = None, /, **parts: Any) -> None:
     removed by the next save to the same path.
 
     Raises TypeError for what cannot be saved, ValueError for a tree that is nested too deep or is too long without its
-    arrays (100 MB), and OSError, with the system's number, where the disk is full or the folder not writable. What the
-    path held is then unchanged.
+    arrays (100 MB), and OSError, with the system's number, where the disk is full, the folder not writable, or the path
+    that of a folder, a pipe or a device. What the path held is then unchanged.
 
     >>> import minigrad as mg, nn, optim, tempfile, os
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(), nn.Linear(3, 1))
@@ -58,8 +60,8 @@ def save(path: PathLike, tree_or_object: Any = None, /, **parts: Any) -> None:
     if parts and tree_or_object is not None:
         raise TypeError("save: give one object, or parts by name, not both")
     whole = {name: _state(part) for name, part in parts.items()} if parts else _state(tree_or_object)
+    place = _real("save", path)
     text, arrays = tree.dumps(whole)
-    place = _real(path)
     try:
         _replace(place, lambda file: safetensors.write(file, arrays, text))
     except OSError as error:
@@ -99,11 +101,11 @@ def load(path: PathLike, target: Any = None, /, **parts: Any) -> Any:
     if parts and target is not None:
         raise TypeError("load: give one object, or parts by name, not both")
     for name, part in parts.items() if target is None else [("target", target)]:
-        if not hasattr(part, "load_state_dict") and not hasattr(part, "bit_generator"):
+        if not _has(part, "load_state_dict") and not _has(part, "bit_generator"):
             raise TypeError(
                 f"load: {name} is a {type(part).__name__}; expected an object with load_state_dict, or a Generator"
             )
-    place = _real(path)
+    place = _real("load", path)
     saved = _read(place)
     if target is not None:
         _restore(place, [("", target, saved)])
@@ -120,9 +122,14 @@ def load(path: PathLike, target: Any = None, /, **parts: Any) -> Any:
 
 def _state(part: Any) -> Any:
     """What is saved of an object; a plain value is its own state."""
-    if hasattr(part, "bit_generator"):
+    if _has(part, "bit_generator"):
         return part.bit_generator.state
-    return part.state_dict() if hasattr(part, "state_dict") else part
+    return part.state_dict() if _has(part, "state_dict") else part
+
+
+def _has(part: Any, name: str) -> bool:
+    """Whether an object has an attribute; a class is none that has a state."""
+    return hasattr(part, name) and not isinstance(part, type)
 
 
 def _put(part: Any, state: Any) -> None:
@@ -154,7 +161,9 @@ def _described(saved: Any) -> str:
 # --- files
 
 
-def _real(path: PathLike) -> str:
+def _real(function: str, path: PathLike) -> str:
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(f"{function}: the first argument must be a path, got a {type(path).__name__}")
     return os.path.realpath(os.fsdecode(path))
 
 
@@ -172,11 +181,15 @@ def _read(place: str) -> Any:
 
 def _replace(place: str, write: Callable[[BinaryIO], None]) -> None:
     """Have `write` fill a new file that then takes the place; if anything fails, the place is as it was."""
+    if os.path.exists(place) and not os.path.isfile(place) and not os.path.isdir(place):  # /dev/null would be replaced
+        raise OSError(errno.EINVAL, "not a regular file", place)
     folder, name = os.path.split(place)
     _remove_leftovers(folder, name)
     temporary, file = _new_file(folder, name)
     try:
         with file:
+            with suppress(FileNotFoundError):
+                shutil.copymode(place, temporary)
             write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -155,7 +155,8 @@ def hutchinson_trace(
     samples: how many, ≥ 1. Default 10. The standard error of a single one is NaN.
     generator: of the signs. Default None: this thread's (`manual_seed`).
 
-    Raises ValueError for fewer than one sample, and where the product has other shapes.
+    Raises ValueError for fewer than one sample, and where the product has other shapes, TypeError for what is no whole
+    number, no Generator, or no floating-point tensor.
 
     Source: Hutchinson, "A stochastic estimator of the trace of the influence matrix" (1989), equation 2.
 
@@ -203,9 +204,9 @@ def _sampler(
 ) -> tuple[Vectors, Callable[[], list[Any]]]:
     """The inputs as a list, and a function that gives z ⊙ A·z as arrays, with new signs z at each call."""
     tensors = _tensors(function, inputs)
-    if samples < 1:
+    if _whole(f"{function}: samples", samples) < 1:
         raise ValueError(f"{function}: samples must be at least 1, got {samples}")
-    stream = backend.default_generator() if generator is None else generator
+    stream = _stream(function, generator)
 
     def sample() -> list[Any]:
         zs = [Variable.Answer(rademacher(stream, x.data)) for x in tensors]
@@ -224,7 +225,23 @@ def _tensors(function: str, inputs: Any) -> Vectors:
     for i, x in enumerate(_many(inputs)):
         if not isinstance(x, Variable):
             raise TypeError(f"{function}: input {i}: expected a Tensor, got {type(x).__name__}")
+        if x.data.dtype.kind != "f":
+            raise TypeError(f"{function}: input {i}: expected floating-point elements, got {x.data.dtype}")
     return _many(inputs)
+
+
+def _whole(what: str, value: Any) -> int:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{what} must be a whole number, got {value!r}")
+    return int(value)
+
+
+def _stream(function: str, generator: Any) -> Any:
+    if generator is None:
+        return backend.default_generator()
+    if not hasattr(generator, "integers"):
+        raise TypeError(f"{function}: generator must be a numpy.random.Generator, got {generator!r}")
+    return generator
 
 
 # --- eigenvalues
@@ -255,7 +272,8 @@ def lanczos(
     Returns the eigenvalues as a NumPy array, and a list of vectors of the form and shapes of `inputs`. The basis is
     kept: memory for as many vectors as there are steps, usually a few times k and at most n.
 
-    Raises ValueError for k and `which` out of range, and for a product that is not finite or has other shapes.
+    Raises ValueError for k and `which` out of range, and for a product that is not finite or has other shapes,
+    TypeError for a k that is no whole number, another kind of generator, and tensors that are not floating-point.
 
     Source: Golub and Van Loan, "Matrix Computations" (4th edition, 2013), algorithm 10.1.1 and section 10.3.1;
     the bound of the error is Parlett, "The Symmetric Eigenvalue Problem" (1998), section 13.2.
@@ -268,11 +286,11 @@ def lanczos(
     """
     tensors = _tensors("lanczos", inputs)
     n = sum(x.data.size for x in tensors)
-    if not 1 <= k <= n:
+    if not 1 <= _whole("lanczos: k", k) <= n:
         raise ValueError(f"lanczos: k must be in [1, {n}], the number of elements, got {k}")
     if which not in ORDERS:
         raise ValueError(f"lanczos: which must be one of {', '.join(ORDERS)}, got {which!r}")
-    stream = backend.default_generator() if generator is None else generator
+    stream = _stream("lanczos", generator)
     dtype = np.result_type(*(x.data.dtype for x in tensors))
     tol = float(np.finfo(dtype).eps) ** 0.5 if tol is None else tol
 
@@ -311,24 +329,27 @@ def _krylov(
     alphas: list[float] = []
     betas: list[float] = []
     q = _orthogonal(start, found)
-    q = q / _norm(q)
+    q = q / norm(q)
+    next_look = 1
     while True:
         w = multiply(q)
-        alphas.append(_dot(q, w))
+        alphas.append(dot(q, w))
         if not math.isfinite(alphas[-1]):
             raise ValueError("lanczos: the product has a NaN or an infinity")
         basis.append(q)
         w = _orthogonal(w, found + basis)
-        betas.append(_norm(w))
-        thetas, S = np.linalg.eigh(np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1))
-        best = np.argsort(order(thetas), kind="stable")[:k]
-        scale = float(abs(thetas).max())
-        ended = betas[-1] <= 10 * eps * scale or len(found) + len(basis) == start.size
-        if ended or (len(best) == k and (betas[-1] * abs(S[-1, best])).max() <= tol * scale):
-            break
+        betas.append(norm(w))
+        ended = betas[-1] <= 10 * eps * max(map(abs, alphas + betas)) or len(found) + len(basis) == start.size
+        if ended or len(basis) >= next_look:
+            thetas, S = np.linalg.eigh(np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1))
+            best = np.argsort(order(thetas), kind="stable")[:k]
+            scale = float(abs(thetas).max())
+            if ended or (len(best) == k and (betas[-1] * abs(S[-1, best])).max() <= tol * scale):
+                break
+            next_look = len(basis) + 1 + len(basis) // 16  # looking at each step would cost more than the steps
         q = w / betas[-1]
     vectors = [sum(weight * q for weight, q in zip(S[:, i].tolist(), basis, strict=True)) for i in best]
-    return thetas[best], [v / _norm(v) for v in vectors]
+    return thetas[best], [v / norm(v) for v in vectors]
 
 
 def _orthogonal(w: Any, basis: list[Any]) -> Any:
@@ -338,12 +359,25 @@ def _orthogonal(w: Any, basis: list[Any]) -> Any:
     return w
 
 
-def _dot(a: Any, b: Any) -> float:
+@np.errstate(all="ignore")
+def dot(a: Any, b: Any) -> float:
+    """aᵀ·b."""
     return float((a * b).sum())
 
 
-def _norm(a: Any) -> float:
-    return math.sqrt(_dot(a, a))
+def norm(a: Any) -> float:
+    """The Euclidean norm, whose squares neither overflow nor vanish."""
+    largest = float(abs(a).max(initial=0))
+    if not 0 < largest < math.inf:
+        return largest
+    unit = binade(largest)
+    a = a / unit
+    return unit * math.sqrt(dot(a, a))
+
+
+def binade(x: float) -> float:
+    """The largest power of two up to x > 0: a division by it rounds nothing."""
+    return math.ldexp(1.0, math.frexp(x)[1] - 1)
 
 
 def join(arrays: Sequence[Any]) -> Any:

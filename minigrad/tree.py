@@ -72,9 +72,10 @@ def _encoded(value: Any, path: Path, arrays: Arrays) -> Any:
         return {"$scalar": [value.dtype.str, value.tobytes().hex()]}
     if kind in (np.ndarray, np.memmap) or (backend.is_array(value) and not isinstance(value, np.ndarray)):
         return _encoded_array(value, path, arrays)
+    within = "; give it as a part of its own, or its state_dict()" if hasattr(value, "state_dict") else ""
     raise TypeError(
         f"{_where(path)}: a {kind.__name__} cannot be saved, only numbers, text, bytes, None, arrays, and lists, "
-        "tuples, sets and dictionaries of these"
+        f"tuples, sets and dictionaries of these{within}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -98,22 +99,28 @@ class DataLoader:
     def state_dict(self) -> dict[str, int]:
         """Where the loader stands: `epoch` and `position`, the batches handed out in it; the `seed` of the orders.
 
-        Also `batch_size` and `examples`, which a loader that goes on from here must share.
+        Also `batch_size`, `examples` and `shuffle`, which a loader that goes on from here must share.
         """
-        shared = {"batch_size": self.batch_size, "examples": self.length}
+        shared = {"batch_size": self.batch_size, "examples": self.length, "shuffle": bool(self.shuffle)}
         return {"epoch": self.epoch, "position": self.position, "seed": self.seed, **shared}
 
     def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
         """Go on, with the next `iter`, from where a saved loader over the same data, in batches as large, stood.
 
-        Raises ValueError for other batches or another number of examples, and for a position that there is not; nothing
-        has changed then.
+        Raises ValueError for other batches, another number of examples or another `shuffle`, and for a position that
+        there is not, TypeError for what is no dictionary of whole numbers; nothing has changed then.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"DataLoader.load_state_dict: expected a dictionary, got a {type(state_dict).__name__}")
         missing = {"epoch", "position", "seed"} - set(state_dict)
         if missing:
             raise ValueError(f"DataLoader: the state lacks {sorted(missing)}")
-        epoch, position, seed = (int(state_dict[key]) for key in ("epoch", "position", "seed"))
-        for key, own in (("batch_size", self.batch_size), ("examples", self.length)):
+        try:
+            epoch, position, seed = (operator.index(state_dict[key]) for key in ("epoch", "position", "seed"))
+        except TypeError:
+            raise TypeError(f"DataLoader.load_state_dict: expected whole numbers, got {dict(state_dict)}") from None
+        own_values = ("batch_size", self.batch_size), ("examples", self.length), ("shuffle", bool(self.shuffle))
+        for key, own in own_values:
             if state_dict.get(key, own) != own:
                 raise ValueError(f"DataLoader: the state is of {key} {state_dict[key]}, this loader has {own}")
         if epoch < 0 or seed < 0 or not 0 <= position <= len(self):

@@ -7,9 +7,10 @@ and row-sparse gradients, whose rows are put in order.
 
 from __future__ import annotations
 
+import math
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,18 +34,19 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     norm_type: p > 0; inf for the largest |x|. Default 2.
     error_if_nonfinite: raise RuntimeError where the norm is NaN or infinite; this waits for a GPU.
 
-    float16 is added up in float32, which the norm then has too. Without tensors the norm is 0.
+    float16 is added up in float32, which the norm then has too. Without tensors the norm is 0. As in torch, the norm
+    is infinite where a power overflows: for p = 2 beyond 1e19 in float32.
 
-    Raises ValueError for another p.
+    Raises ValueError for another p, TypeError for what is no number or no tensor.
 
     >>> import minigrad as mg
     >>> get_total_norm([mg.tensor([3.0, 0.0]), mg.tensor([[4.0]])]).item()
     5.0
     """
-    order = float(norm_type)
+    order = _number("get_total_norm: norm_type", norm_type)
     if not order > 0:
         raise ValueError(f"get_total_norm: norm_type must be positive, got {norm_type!r}")
-    tensors = [tensors] if isinstance(tensors, Tensor | RowSparse) else list(tensors)
+    tensors = _listed("get_total_norm", tensors, Tensor | RowSparse)
     if not tensors:
         return Tensor(np.zeros((), backend.get_default_dtype()))
     with np.errstate(over="ignore", invalid="ignore"):
@@ -89,7 +91,7 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any) -> 
 
     Raises ValueError for a max_norm that is negative or NaN.
     """
-    limit = float(max_norm)
+    limit = _number("clip_grads_with_norm_: max_norm", max_norm)
     if not limit >= 0:
         raise ValueError(f"clip_grads_with_norm_: max_norm must be at least 0, got {max_norm!r}")
     gradients = [p.grad for p in _writable("clip_grads_with_norm_", parameters)]
@@ -123,7 +125,7 @@ def clip_grad_norm_(
     >>> p.grad
     tensor([0.5999999 , 0.79999983])
     """
-    given = _listed(parameters)
+    given = _listed("clip_grad_norm_", parameters)
     if isinstance(parameters, types.GeneratorType) and not given:
         warnings.warn("clip_grad_norm_: the generator was used up already, so nothing is clipped", stacklevel=2)
     norm = get_total_norm([p.grad for p in given if p.grad is not None], norm_type, error_if_nonfinite)
@@ -138,7 +140,7 @@ def clip_grad_value_(parameters: Any, clip_value: float) -> None:
 
     Raises ValueError for a clip_value that is negative or NaN, TypeError for complex gradients, which have no order.
     """
-    limit = float(clip_value)
+    limit = _number("clip_grad_value_: clip_value", clip_value)
     if not limit >= 0:
         raise ValueError(f"clip_grad_value_: clip_value must be at least 0, got {clip_value!r}")
     given = _writable("clip_grad_value_", parameters)
@@ -152,13 +154,29 @@ def clip_grad_value_(parameters: Any, clip_value: float) -> None:
             np.clip(array, -limit, limit, out=array)
 
 
-def _listed(parameters: Any) -> list[Any]:
-    return [parameters] if isinstance(parameters, Tensor) else list(parameters)
+def _listed(name: str, parameters: Any, kind: Any = Tensor) -> list[Any]:
+    """One or several as a list. Raises TypeError for anything but Tensors, a module and (name, parameter) pairs too."""
+    listed = [parameters] if isinstance(parameters, kind) or not isinstance(parameters, Iterable) else list(parameters)
+    for member in listed:
+        if not isinstance(member, kind):
+            within = "" if member is parameters else f" in a {type(parameters).__name__}"
+            raise TypeError(
+                f"{name}: expected a Tensor or an iterable of them, as parameters() gives, "
+                f"got a {type(member).__name__}{within}"
+            )
+    return listed
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
 
 
 def _writable(name: str, parameters: Any) -> list[Any]:
     """The parameters that have gradients. Raises ValueError where one can't be written in place."""
-    given: list[Any] = [p for p in _listed(parameters) if p.grad is not None]
+    given: list[Any] = [p for p in _listed(name, parameters) if p.grad is not None]
     for p in given:
         array = p.grad.values if isinstance(p.grad, RowSparse) else p.grad.data
         if backend.read_only(array):
@@ -197,7 +215,7 @@ def grads_are_finite(parameters: Any) -> bool:
     False
     """
     answers: dict[str, Any] = {}
-    for p in _listed(parameters):
+    for p in _listed("grads_are_finite", parameters):
         if p.grad is not None:
             finite = np.isfinite(_values(p.grad)).all()
             answers[p.grad.device] = answers.get(p.grad.device, True) & finite
@@ -230,8 +248,18 @@ finite; the first, at (0, 1), is nan
 
 
 def _named(parameters: Any) -> Iterator[tuple[str, Any]]:
-    for i, member in enumerate([parameters] if isinstance(parameters, Tensor) else parameters):
-        yield (f"parameter {i}", member) if isinstance(member, Tensor) else (repr(member[0]), member[1])
+    one = isinstance(parameters, Tensor) or not isinstance(parameters, Iterable)
+    for i, member in enumerate([parameters] if one else parameters):
+        match member:
+            case Tensor():
+                yield f"parameter {i}", member
+            case (str(name), Tensor() as p):
+                yield repr(name), p
+            case _:
+                raise TypeError(
+                    "check_grads_finite: expected Tensors or (name, Tensor) pairs, as named_parameters() gives, "
+                    f"got a {type(member).__name__}"
+                )
 
 
 # --- parameters as one vector
@@ -242,16 +270,19 @@ def parameters_to_vector(parameters: Any) -> Tensor:
 
     Raises ValueError where there are none.
     """
-    vector: Tensor = ops.concatenate([p.reshape(-1) for p in _listed(parameters)])
+    vector: Tensor = ops.concatenate([p.reshape(-1) for p in _listed("parameters_to_vector", parameters)])
     return vector
 
 
 def vector_to_parameters(vec: Any, parameters: Any) -> None:
     """Copy the elements of a vector into parameters, in order; each keeps its memory, type and device.
 
-    Raises ValueError where the vector has not as many elements as the parameters together.
+    Raises ValueError where the vector has not as many elements as the parameters together, TypeError for a complex one
+    where parameters are real.
     """
-    given, values = _listed(parameters), as_array(vec)
+    given, values = _listed("vector_to_parameters", parameters), as_array(vec)
+    if values.dtype.kind == "c" and any(p.dtype.kind != "c" for p in given):
+        raise TypeError("vector_to_parameters: the vector is complex, and not all parameters are")
     total = sum(p.size for p in given)
     if values.shape != (total,):
         raise ValueError(f"vector_to_parameters: expected a vector of {total} elements, got shape {values.shape}")
@@ -289,7 +320,7 @@ class GradientAccumulation:
     """
 
     def __init__(self, parameters: Any) -> None:
-        self.parameters = _listed(parameters)
+        self.parameters = _listed("GradientAccumulation", parameters)
         self.loss: Any = None
         self._before: list[Any] | None = None
         self._first: Any = None  # the first part's weight, the unit of the others': sums of gradients stay small
@@ -311,13 +342,15 @@ class GradientAccumulation:
         weight: what that mean divided by: the number of examples; where labels are ignored, of the others; where
             classes have weights, the sum of the labels' weights. A positive number, or a Tensor of shape ().
 
-        Raises RuntimeError outside the block, ValueError for a weight that is not positive.
+        Raises RuntimeError outside the block, ValueError for a weight that is not finite and positive, TypeError for
+        what is no number.
         """
         if self._before is None:
             raise RuntimeError("GradientAccumulation: backward is called inside its `with` block")
-        weight = weight.detach() if isinstance(weight, Tensor) else weight
-        if not isinstance(weight, Tensor) and not weight > 0:
-            raise ValueError(f"GradientAccumulation: weight must be positive, got {weight!r}")
+        name = "GradientAccumulation: weight"
+        weight = weight.detach() if isinstance(weight, Tensor) else _number(name, weight)
+        if not isinstance(weight, Tensor) and not 0 < weight < math.inf:
+            raise ValueError(f"{name} must be finite and positive, got {weight:g}")
         first = weight if self._first is None else self._first
         relative = weight / first
         (loss * relative).backward()

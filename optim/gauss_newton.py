@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Unpack
 
+from minigrad.curvature import norm
 from optim.closure import NO_LOWER_POINT, NOT_FINITE
 from optim.least_squares import Residuals, column_norms, half_square, solved
 from optim.optimizer import Options
-from optim.second_order import STATIONARY, SecondOrderOptimizer, norm
+from optim.second_order import STATIONARY, SecondOrderOptimizer
 
 ETA = 1e-4
 """η: a trial point is accepted where F falls by more than this part of what the linear model promises."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.curvature import jacobian_products, join, split
-from optim.second_order import Recorded, dot
+from minigrad.curvature import dot, jacobian_products, join, split
+from optim.second_order import Recorded
 
 
 class Residuals(Recorded):
@@ -66,8 +66,11 @@ def half_square(r: Any) -> float:
 
 
 def column_norms(J: Any) -> Any:
-    """The length of each column."""
-    return np.sqrt((J * J).sum(axis=0))
+    """The length of each column; its squares neither overflow nor vanish."""
+    largest = abs(J).max(axis=0, initial=0)
+    unit = np.ldexp(np.ones_like(largest), np.frexp(largest)[1] - 1)  # a power of two: nothing is rounded
+    J = J / unit
+    return unit * np.sqrt((J * J).sum(axis=0))
 
 
 def solved(J: Any, r: Any, D: Any, mu: float = 0.0) -> Any:

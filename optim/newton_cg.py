@@ -9,11 +9,11 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.curvature import gradient_and_hvp
+from minigrad.curvature import binade, dot, gradient_and_hvp, norm
 from optim.closure import NO_LOWER_POINT, NOT_FINITE
 from optim.hyperparameters import POSITIVE, count, flag, optional, within
 from optim.optimizer import Options
-from optim.second_order import STATIONARY, Recorded, SecondOrderOptimizer, dot, norm, single
+from optim.second_order import STATIONARY, Recorded, SecondOrderOptimizer, single
 
 ETA = 0.15
 """η: a trial point is accepted where the loss falls by more than this part of what the model promises."""
@@ -169,14 +169,16 @@ class NewtonCG(SecondOrderOptimizer):
             return report(NOT_FINITE)
         if not g_norm:
             return report(STATIONARY)
-        tolerance = min(settings["forcing"], math.sqrt(g_norm)) * g_norm
+        scale = binade(max(g_norm, math.sqrt(np.finfo(x.dtype).tiny)))  # of the model: its squares stay in the type
+        tolerance = min(settings["forcing"], math.sqrt(g_norm)) * g_norm / scale
         shortest = float(np.finfo(x.dtype).eps) * max(norm(x), settings["radius"])
         while radius > shortest:
+            g = objective.gradient / scale
             p, r, inner = steihaug(
-                objective.gradient, objective.hessian, radius, tolerance, settings["max_cg"] or 10 * len(x)
+                g, lambda d: objective.hessian(d) / scale, radius, tolerance, settings["max_cg"] or 10 * len(x)
             )
             length, trial = norm(p), objective.at(x + p)
-            ratio = objective.gain(trial, -dot(p, objective.gradient + r) / 2)
+            ratio = objective.gain(trial, -scale * dot(p, g + r) / 2)
             if ratio < 0.25:
                 radius = length / 4
             elif ratio > 0.75 and inner in (BOUNDARY, NEGATIVE_CURVATURE):

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from minigrad import Tensor, enable_grad
+from minigrad.curvature import norm
 from minigrad.tape import Node, tick
 from optim.closure import NOT_FINITE, ClosureOptimizer
 from optim.flat import Flat
@@ -268,14 +269,3 @@ class SecondOrderOptimizer(ClosureOptimizer):
         for key, check in self.remembers.items():
             if key in state:
                 state[key] = check(f"{type(self).__name__}.load_state_dict: {key}", state[key])
-
-
-@np.errstate(all="ignore")
-def dot(a: Any, b: Any) -> float:
-    """aᵀ·b."""
-    return float((a * b).sum())
-
-
-def norm(a: Any) -> float:
-    """The Euclidean norm."""
-    return math.sqrt(dot(a, a))

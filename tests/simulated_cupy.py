@@ -81,7 +81,7 @@ template <class F> static void _run_block(F body) {
 """
 
 RUN_TOGETHER = r"""
-// Each thread of the block is a fiber that runs to its next barrier, where the next one takes over: all of them have come
+// Each thread of the block is a fiber that runs to its next barrier, where the next one takes over: all have come
 // to a barrier before any goes on behind it.
 template <class F> static void _enter(int low, int high) {
     (*(F *)(((unsigned long long)(unsigned)high << 32) | (unsigned)low))();

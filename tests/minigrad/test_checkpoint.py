@@ -343,6 +343,14 @@ def test_a_new_file_has_the_usual_permissions(path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+def test_a_replaced_file_hands_on_its_permissions(path):
+    mg.save(path, x=1)
+    path.chmod(0o600)
+    mg.save(path, x=2)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert mg.load(path) == {"x": 2}
+
+
 def test_missing_files_and_folders(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         mg.load(tmp_path / "nowhere")
@@ -359,6 +367,30 @@ def test_a_pipe_does_not_hang(path):
     os.mkfifo(path)
     with pytest.raises(mg.CheckpointError, match="not a regular file"):
         mg.load(path)
+
+
+def test_a_pipe_or_device_is_not_replaced(path):
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="not a regular file; not saved, what was there is unchanged"):
+        mg.save(path, x=1)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_torchs_order_of_arguments_is_explained(path):
+    model = nn.Linear(2, 1)
+    with pytest.raises(TypeError, match="save: the first argument must be a path, got a Linear"):
+        mg.save(model, path)
+    with pytest.raises(TypeError, match="load: the first argument must be a path, got a int"):
+        mg.load(3)
+    with pytest.raises(TypeError, match=r"model: a Linear cannot be saved, .*; give it as a part of its own"):
+        mg.save(path, {"model": model})
+    with pytest.raises(TypeError, match="model: a type cannot be saved"):
+        mg.save(path, model=nn.Linear)
+    assert not path.exists()
+    mg.save(path, model=model)
+    with pytest.raises(TypeError, match="load: model is a type; expected an object with load_state_dict"):
+        mg.load(path, model=nn.Linear)
 
 
 @contextmanager

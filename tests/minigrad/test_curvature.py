@@ -305,6 +305,23 @@ def test_lanczos_of_a_network():
         assert np.linalg.norm(flat(vector)) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(("scale", "dtype"), [(1e-300, "float64"), (1e300, "float64"), (1e-30, "float32")])
+def test_lanczos_of_matrices_whose_squares_leave_the_type(scale, dtype):
+    eigenvalues = (scale * np.array([3.0, 2.0, 1.0])).astype(dtype)
+    values, _ = mg.lanczos(lambda v: mg.tensor(eigenvalues * v.numpy()), mg.tensor(np.zeros(3, dtype)))
+    np.testing.assert_allclose(values, eigenvalues[:1], rtol=1e-6)
+
+
+def test_lanczos_does_not_look_at_the_eigenvalues_after_each_step(monkeypatch):
+    eigh, looks, products = np.linalg.eigh, [], []
+    monkeypatch.setattr(np.linalg, "eigh", lambda T: looks.append(len(T)) or eigh(T))
+    eigenvalues = np.linspace(1, 2, 1000)
+    product = lambda v: products.append(1) or mg.tensor(eigenvalues * v.numpy())
+    values, _ = mg.lanczos(product, mg.tensor(np.zeros(1000)))
+    np.testing.assert_allclose(values, [2.0], rtol=1e-12)
+    assert len(looks) < len(products) / 2
+
+
 def test_lanczos_in_float32():
     A = symmetric(np.random.default_rng(0), 20).astype(np.float32)
     values, vectors = mg.lanczos(of(A), mg.tensor(np.zeros(20, np.float32)), 2, "SA")
@@ -377,6 +394,14 @@ square = lambda x: x * x
         (lambda: mg.hutchinson_diagonal(mg.sum, X), ValueError, r"hutchinson_diagonal: the product: .* shape \(2,\)"),
         (lambda: mg.lanczos(of(np.eye(2)), X, 3), ValueError, r"lanczos: k must be in \[1, 2\], .* got 3"),
         (lambda: mg.lanczos(of(np.eye(2)), X, 0), ValueError, r"lanczos: k must be in \[1, 2\], .* got 0"),
+        (lambda: mg.lanczos(of(np.eye(2)), X, 1.5), TypeError, "lanczos: k must be a whole number, got 1.5"),
+        (lambda: mg.lanczos(of(np.eye(2)), mg.tensor([1])), TypeError, "lanczos: input 0: expected floating-point"),
+        (lambda: mg.hutchinson_trace(of(np.eye(2)), X, "3"), TypeError, "samples must be a whole number, got '3'"),
+        (
+            lambda: mg.hutchinson_diagonal(of(np.eye(2)), X, generator=3),
+            TypeError,
+            "hutchinson_diagonal: generator must be a numpy.random.Generator, got 3",
+        ),
         (lambda: mg.lanczos(of(np.eye(2)), X, which="SM"), ValueError, "which must be one of LM, LA, SA, got 'SM'"),
         (lambda: mg.lanczos(of(np.diag([1.0, np.nan])), X), ValueError, "lanczos: the product has a NaN"),
     ],

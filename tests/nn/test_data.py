@@ -176,6 +176,17 @@ WRONG = [
         ValueError,
         r"the state is of examples \d+, this loader has",
     ),
+    (
+        lambda: DataLoader(x).load_state_dict(DataLoader(x, shuffle=True).state_dict()),
+        ValueError,
+        "the state is of shuffle True, this loader has False",
+    ),
+    (lambda: DataLoader(x).load_state_dict(3), TypeError, "load_state_dict: expected a dictionary, got a int"),
+    (
+        lambda: DataLoader(x).load_state_dict({"epoch": 1.5, "position": "1", "seed": 0}),
+        TypeError,
+        "load_state_dict: expected whole numbers, got {'epoch': 1.5",
+    ),
     (lambda: default_collate([np.ones(2), np.ones(3)]), ValueError, r"shapes \[\(2,\), \(3,\)\]"),
     (lambda: default_collate([(1, 2), (1,)]), ValueError, r"lengths \[1, 2\]"),
     (lambda: default_collate([{"a": 1}, {"b": 1}]), ValueError, r"keys other than \['a'\]"),

@@ -370,7 +370,19 @@ WRONG = [
     (lambda: vector_to_parameters(np.ones((1, 1)), [one]), ValueError, r"got shape \(1, 1\)"),
     (lambda: parameters_to_vector([]), ValueError, "need at least one array"),
     (lambda: GradientAccumulation([one]).backward(one * 1, 1), RuntimeError, "backward is called inside its `with`"),
-    (lambda: GradientAccumulation([one]).__enter__().backward(one * 1, 0), ValueError, "must be positive, got 0"),
+    (lambda: GradientAccumulation([one]).__enter__().backward(one * 1, 0), ValueError, "finite and positive, got 0"),
+    (lambda: GradientAccumulation([one]).__enter__().backward(one * 1, np.inf), ValueError, "and positive, got inf"),
+    (lambda: GradientAccumulation([one]).__enter__().backward(one * 1, "a"), TypeError, "weight must be a number"),
+    (lambda: clip_grad_norm_([one], None), TypeError, "max_norm must be a number, got None"),
+    (lambda: clip_grad_norm_([one], 1, "nuc"), TypeError, "norm_type must be a number, got 'nuc'"),
+    (lambda: clip_grad_value_([one], [1]), TypeError, r"clip_value must be a number, got \[1\]"),
+    (lambda: clip_grad_norm_(nn.Sequential(nn.ReLU()), 1), TypeError, "clip_grad_norm_: .* got a ReLU in a Sequential"),
+    (lambda: clip_grad_value_(nn.ReLU(), 1), TypeError, "clip_grad_value_: expected a Tensor .* got a ReLU$"),
+    (lambda: clip_grad_norm_([("p", one)], 1), TypeError, "clip_grad_norm_: .* got a tuple in a list"),
+    (lambda: grads_are_finite(None), TypeError, "grads_are_finite: .* got a NoneType"),
+    (lambda: check_grads_finite(nn.Sequential(nn.ReLU())), TypeError, "check_grads_finite: .* got a ReLU"),
+    (lambda: check_grads_finite(nn.ReLU()), TypeError, "check_grads_finite: .* got a ReLU"),
+    (lambda: vector_to_parameters(np.ones(1) * 1j, [one]), TypeError, "the vector is complex, and not all parameters"),
 ]
 
 

@@ -21,11 +21,12 @@ import inspect
 import itertools
 import linecache
 import threading
+import types
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ContextDecorator
 from heapq import heappop, heappush, heappushpop
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 
@@ -154,6 +155,14 @@ def enable_grad() -> set_grad_enabled:
     return set_grad_enabled(True)
 
 
+_writing = threading.Lock()
+
+
+def _first_call(*arguments: Any, **options: Any) -> Any:
+    """What the function of an operation does before it is written; its names are those of the function's own scope."""
+    return write()(*arguments, **options)  # type: ignore[name-defined]  # noqa: F821
+
+
 class Operation:
     """The table entry of an operation: its forward function, and its rules with what each of them names."""
 
@@ -162,7 +171,8 @@ class Operation:
     ) -> None:
         self.name = forward.__name__
         self.forward = forward
-        self.parameters = tuple(inspect.signature(forward).parameters)
+        self.signature = inspect.signature(forward)
+        self.parameters = tuple(self.signature.parameters)
         self.inputs = self.parameters[: len(rules)]
         self.rules = rules
         self.names = [tuple(inspect.signature(rule).parameters)[1:] if rule else () for rule in rules]
@@ -174,28 +184,39 @@ class Operation:
         """The function that people call: it unwraps Tensors, calls `forward`, and records a node where one is wanted.
 
         Its text is generated, one straight line for this operation's parameters: loops over arguments and names
-        would cost more than most operations on small arrays do.
+        would cost more than most operations on small arrays do. It is written at the first call: writing all of them
+        takes longer than all the rest of an import.
         """
-        text = self.source()
-        filename = f"<operation {self.name}>"
-        linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
         scope: dict[str, Any] = {
             "Node": Node, "Variable": Variable, "asarray": np.asarray, "explained": explained,
             "forward": self.forward, "generic": np.generic, "grad_mode": grad_mode, "ndarray": np.ndarray,
-            "new": object.__new__, "operation": self, "tick": tick,
+            "new": object.__new__, "operation": self, "tick": tick, "write": lambda: self._write(function, scope),
             **{f"rule{i}": rule for i, rule in enumerate(self.rules)},
         }  # fmt: skip
-        exec(compile(text, filename, "exec"), scope)
-        self.backs = [scope[f"back{i}"] for i in range(len(self.rules))]
-        function: Callable[..., Any] = functools.wraps(self.forward)(scope[self.name])
-        del function.__wrapped__  # type: ignore[attr-defined]
-        function.operation = self  # type: ignore[attr-defined]
+        function: Any = functools.wraps(self.forward)(types.FunctionType(_first_call.__code__, scope))
+        del function.__wrapped__
+        function.__signature__ = self.signature
+        function.operation = self
+        return cast("Callable[..., Any]", function)
+
+    def _write(self, function: Any, scope: dict[str, Any]) -> Any:
+        """Give the function the code of its own that its later calls run."""
+        with _writing:
+            if function.__code__ is not _first_call.__code__:  # another thread was first
+                return function
+            text = self.source()
+            filename = f"<operation {self.name}>"
+            linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+            exec(compile(text, filename, "exec"), scope)
+            written = scope[self.name]
+            self.backs = [scope[f"back{i}"] for i in range(len(self.rules))]
+            function.__defaults__, function.__kwdefaults__ = written.__defaults__, written.__kwdefaults__
+            function.__code__ = written.__code__  # last: another thread may be calling
         return function
 
     def source(self) -> str:
         """The text of the compiled function. A parameter `x` is the argument as passed, `x_` its raw array."""
-        signature = inspect.signature(self.forward)
-        plain = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+        plain = [p.replace(annotation=inspect.Parameter.empty) for p in self.signature.parameters.values()]
         arguments = ", ".join(str(p) for p in plain)
         raw = ", ".join(f"{p}_" for p in self.parameters)
         bits = {name: 1 << i for i, (name, rule) in enumerate(zip(self.inputs, self.rules, strict=True)) if rule}

@@ -20,7 +20,7 @@ from minigrad.tape import Write, tick
 from optim import captured
 from optim.formula import Formula
 from optim.formula.cuda import Kernel
-from optim.formula.execution import chosen_execution, executor
+from optim.formula.execution import Choice, chosen_execution, executor
 from optim.formula.plan import Plan
 from optim.hyperparameters import count
 from optim.interrupt import uninterrupted
@@ -127,7 +127,7 @@ class ElementwiseOptimizer(Optimizer):
     def __init__(self, params: Any, defaults: dict[str, Any], **options: Unpack[Options]) -> None:
         self._bindings: dict[Tensor, Binding] = {}
         self._settled: dict[int, Settled] = {}
-        self._choice: str | None = None
+        self._choice: Choice | None = None
         super().__init__(params, defaults, **options)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

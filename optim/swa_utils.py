@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,18 +40,12 @@ def get_swa_avg_fn() -> AvgFn:
 
     P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018, algorithm 1.
     """
-    return lambda averaged, current, num_averaged: averaged + (current - averaged) / (num_averaged + 1)
+    return _equal
 
 
 def get_swa_multi_avg_fn() -> MultiAvgFn:
     """`get_swa_avg_fn` for lists of tensors, in place."""
-
-    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], num_averaged: int) -> None:
-        for avg, p in zip(averaged, current, strict=True):
-            difference = np.subtract(p.data, avg.data, dtype=np.result_type(p.dtype, avg.dtype, np.float16))
-            _write(avg, avg.data, difference / (num_averaged + 1))
-
-    return average
+    return _equal_in_place
 
 
 def get_ema_avg_fn(decay: float = 0.999, *, warmup: bool = False, bias_correction: bool = False) -> AvgFn:
@@ -73,39 +68,57 @@ def get_ema_avg_fn(decay: float = 0.999, *, warmup: bool = False, bias_correctio
     >>> [get_ema_avg_fn(0.9, **option)(avg, p, 1).item() for option in ({}, {"warmup": True})]
     [0.10000000149011612, 0.8181818127632141]
     """
-    decay_at = _decay(decay, warmup, bias_correction)
-
-    def average(averaged: Tensor, current: Tensor, num_averaged: int) -> Any:
-        d = decay_at(num_averaged)
-        return d * averaged + (1 - d) * current
-
-    return average
+    return partial(_exponential, _Decay(decay, warmup, bias_correction))
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999, *, warmup: bool = False, bias_correction: bool = False) -> MultiAvgFn:
     """`get_ema_avg_fn` for lists of tensors, in place; the same arguments and errors."""
-    decay_at = _decay(decay, warmup, bias_correction)
-
-    def average(averaged: Sequence[Tensor], current: Sequence[Tensor], num_averaged: int) -> None:
-        d = decay_at(num_averaged)
-        for avg, p in zip(averaged, current, strict=True):
-            _write(avg, d * avg.data, (1 - d) * p.data)
-
-    return average
+    return partial(_exponential_in_place, _Decay(decay, warmup, bias_correction))
 
 
-def _decay(decay: float, warmup: bool, bias_correction: bool) -> Callable[[int], float]:
+class _Decay:
     """The decay as a function of the number of values so far."""
-    decay = UNIT("EMA: decay", decay)
-    if warmup and bias_correction:
-        raise ValueError("EMA: warmup and bias_correction both mend the beginning; choose one")
-    if bias_correction and decay == 1:
-        raise ValueError("EMA: bias_correction needs a decay below 1: an average that starts as 0 would stay there")
-    if warmup:
-        return lambda n: min(decay, (1 + n) / (10 + n))
-    if bias_correction:
-        return lambda n: (decay - decay ** (n + 1)) / (1 - decay ** (n + 1))
-    return lambda n: decay
+
+    def __init__(self, decay: float, warmup: bool, bias_correction: bool) -> None:
+        self.decay = UNIT("EMA: decay", decay)
+        if warmup and bias_correction:
+            raise ValueError("EMA: warmup and bias_correction both mend the beginning; choose one")
+        if bias_correction and decay == 1:
+            raise ValueError("EMA: bias_correction needs a decay below 1: an average that starts as 0 would stay there")
+        self.warmup, self.bias_correction = warmup, bias_correction
+
+    def __call__(self, n: int) -> float:
+        if self.warmup:
+            return min(self.decay, (1 + n) / (10 + n))
+        if self.bias_correction:
+            return (self.decay - self.decay ** (n + 1)) / (1 - self.decay ** (n + 1))
+        return self.decay
+
+
+# Functions of the module, and no inner ones, so that what has them can be pickled
+
+
+def _equal(averaged: Tensor, current: Tensor, num_averaged: int) -> Any:
+    return averaged + (current - averaged) / (num_averaged + 1)
+
+
+def _equal_in_place(averaged: Sequence[Tensor], current: Sequence[Tensor], num_averaged: int) -> None:
+    for avg, p in zip(averaged, current, strict=True):
+        difference = np.subtract(p.data, avg.data, dtype=np.result_type(p.dtype, avg.dtype, np.float16))
+        _write(avg, avg.data, difference / (num_averaged + 1))
+
+
+def _exponential(decay: _Decay, averaged: Tensor, current: Tensor, num_averaged: int) -> Any:
+    d = decay(num_averaged)
+    return d * averaged + (1 - d) * current
+
+
+def _exponential_in_place(
+    decay: _Decay, averaged: Sequence[Tensor], current: Sequence[Tensor], num_averaged: int
+) -> None:
+    d = decay(num_averaged)
+    for avg, p in zip(averaged, current, strict=True):
+        _write(avg, d * avg.data, (1 - d) * p.data)
 
 
 def _write(target: Tensor, a: Any, b: Any) -> None:

@@ -45,6 +45,8 @@ class StepLR(Step, Chainable):
 
 def milestones(name: str, value: Any) -> Counter[int]:
     """A check of steps: whole numbers from 0, counted, as torch keeps them."""
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a list of steps, got {value!r}")
     steps = value if isinstance(value, Mapping) else Counter(value)
     return Counter({count(name, step): from_one(f"{name}: how often {step}", n) for step, n in steps.items()})
 

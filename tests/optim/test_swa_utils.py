@@ -1,6 +1,7 @@
 """Averages of parameters: closed forms, resuming, swapping in and out, batch norm's statistics."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -680,3 +681,23 @@ def test_wrong_settings_leave_the_groups_alone(settings, kind, message):
     with pytest.raises(kind, match=message):
         SWALR(optimizer, **settings)
     assert [{**group, "params": None} for group in optimizer.param_groups] == before
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [
+        {},
+        {"avg_fn": optim.swa_utils.get_swa_avg_fn()},
+        {"avg_fn": optim.swa_utils.get_ema_avg_fn(0.9, warmup=True)},
+        {"multi_avg_fn": optim.swa_utils.get_ema_multi_avg_fn(0.9, bias_correction=True)},
+    ],
+)
+def test_an_average_can_be_pickled(functions):
+    model = nn.Linear(2, 3)
+    averaged = optim.swa_utils.AveragedModel(model, **functions)
+    averaged.update_parameters(model)
+    again = pickle.loads(pickle.dumps(averaged))
+    for one in (averaged, again):
+        one.update_parameters(model)
+    assert again.n_averaged == 2
+    np.testing.assert_array_equal(again.module.weight.numpy(), averaged.module.weight.numpy())

@@ -80,7 +80,7 @@ class _Decay:
     """The decay as a function of the number of values so far."""
 
     def __init__(self, decay: float, warmup: bool, bias_correction: bool) -> None:
-        self.decay = UNIT("EMA: decay", decay)
+        self.decay: float = UNIT("EMA: decay", decay)
         if warmup and bias_correction:
             raise ValueError("EMA: warmup and bias_correction both mend the beginning; choose one")
         if bias_correction and decay == 1:
@@ -91,7 +91,7 @@ class _Decay:
         if self.warmup:
             return min(self.decay, (1 + n) / (10 + n))
         if self.bias_correction:
-            return (self.decay - self.decay ** (n + 1)) / (1 - self.decay ** (n + 1))
+            return float((self.decay - self.decay ** (n + 1)) / (1 - self.decay ** (n + 1)))
         return self.decay
 
 

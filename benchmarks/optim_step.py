@@ -4,7 +4,7 @@
 
 All are timed in turn in one run, float32, with the same gradients. Large sets of tensors are also compared with a
 measured copy that moves as many bytes as the step must: gradient, parameter and state read, the latter two written.
-At the end stands which targets were reached. What `optim` or torch does not have is skipped. Takes some 12 minutes.
+At the end stands which targets were reached. What `optim` or torch does not have is skipped. Takes some half an hour.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from common import RESULTS, Burst, Others, figure, interleaved, print_table, report, write_json
-from optim_step import ALGORITHMS, LR, Algorithm
+from optim_step import ALGORITHMS, LR, Algorithm, least_bytes
 from train_step import CHECK_LR, CHECK_STEPS, TIMED_LR, TOLERANCE, Problem, Step, minigrad_step, shown
 
 import minigrad as mg
@@ -104,16 +104,6 @@ def torch_steps(algorithm: Algorithm, shapes: list[tuple[int, ...]]) -> Iterator
         except (TypeError, RuntimeError):  # of an implementation that does not exist
             continue
         yield f"torch-{name}", finished(optimizer.step, torch_wait)
-
-
-def least_bytes(optimizer: Any) -> int:
-    """What a step cannot avoid to move: it reads parameter, gradient and state, and writes parameter and state."""
-    total = 0
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            arrays = [value for value in optimizer.state.get(p, {}).values() if backend.is_array(value)]
-            total += 3 * p.data.nbytes + 2 * sum(array.nbytes for array in arrays)
-    return total
 
 
 def copying(amount: int) -> Burst:

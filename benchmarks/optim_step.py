@@ -24,6 +24,7 @@ from common import RESULTS, Burst, Others, cores, figure, interleaved, print_tab
 import minigrad as mg
 import nn
 import optim
+from minigrad import backend
 from optim.elementwise import ElementwiseOptimizer
 
 
@@ -140,7 +141,7 @@ def least_bytes(optimizer: Any) -> int:
     total = 0
     for group in optimizer.param_groups:
         for p in group["params"]:
-            state = [value for value in optimizer.state.get(p, {}).values() if isinstance(value, np.ndarray)]
+            state = [value for value in optimizer.state.get(p, {}).values() if backend.is_array(value)]
             total += 3 * p.data.nbytes + 2 * sum(array.nbytes for array in state)
     return total
 

@@ -74,9 +74,13 @@ def cupy_for(device: str) -> Any:
     return _working_cupy(_cuda_index(device))
 
 
-def raw_kernel(source: str, name: str, options: tuple[str, ...] = ()) -> Any:
+EXACT = ("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true")
+"""How CUDA kernels are compiled: each + - × ÷ √ rounded by itself, as on the CPU."""
+
+
+def raw_kernel(source: str, name: str) -> Any:
     """A CUDA kernel from its source, compiled at its first launch."""
-    return sys.modules["cupy"].RawKernel(source, name, options)
+    return sys.modules["cupy"].RawKernel(source, name, EXACT)
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:

@@ -64,12 +64,38 @@ def one_of(*choices: str | None) -> Check:
     return check
 
 
-def count(name: str, value: Any) -> int:
-    """A check of a whole number from 0; torch's float counts are taken."""
-    value = number(name, value)
-    if value < 0 or value != int(value):
-        raise ValueError(f"{name} must be a whole number from 0, got {value!r}")
-    return int(value)
+def whole(least: int) -> Callable[[str, Any], int]:
+    """A check of a whole number from `least`; a float that is whole is taken, as torch's counts are."""
+
+    def check(name: str, value: Any) -> int:
+        checked = number(name, value)
+        if not least <= checked < math.inf or checked != int(checked):
+            raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
+        return int(checked)
+
+    return check
+
+
+count = whole(0)
+from_one = whole(1)
+
+
+def list_of(one: Check) -> Check:
+    """A check of a list, element by element."""
+
+    def check(name: str, value: Any) -> list[Any]:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"{name} must be a list, got {value!r}")
+        return [one(f"{name}[{i}]", element) for i, element in enumerate(value)]
+
+    return check
+
+
+def function(name: str, value: Any) -> Any:
+    """A check of what is to be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, got {value!r}")
+    return value
 
 
 def flag(name: str, value: Any) -> bool:

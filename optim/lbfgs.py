@@ -21,17 +21,10 @@ from optim.closure import (
     largest,
     settled,
 )
-from optim.hyperparameters import NONNEGATIVE, count, flag, number, one_of
+from optim.hyperparameters import NONNEGATIVE, count, flag, from_one, one_of
 from optim.interrupt import uninterrupted
 from optim.line_search import Line, StrongWolfe, Trial, dot, halved, moved
 from optim.optimizer import Options
-
-
-def _pairs(name: str, value: Any) -> int:
-    pairs = number(name, value)
-    if not 1 <= pairs < math.inf or pairs != int(pairs):
-        raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
-    return int(pairs)
 
 
 @dataclass(frozen=True)
@@ -106,7 +99,7 @@ class LBFGS(ClosureOptimizer):
         "max_eval": count,
         "tolerance_grad": NONNEGATIVE,
         "tolerance_change": NONNEGATIVE,
-        "history_size": _pairs,
+        "history_size": from_one,
         "line_search_fn": one_of(None, "strong_wolfe"),
         "maximize": flag,
         "tolerance_curvature": NONNEGATIVE,

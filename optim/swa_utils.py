@@ -15,10 +15,10 @@ import numpy as np
 
 from minigrad import Tensor, backend, no_grad
 from minigrad.tensor import as_array
-from optim.hyperparameters import FINITE, UNIT, count
+from optim.hyperparameters import FINITE, UNIT, count, one_of
 from optim.interrupt import uninterrupted
 from optim.lr_scheduler.base import LRScheduler, all_or_nothing, checked_optimizer, for_each_group, shared
-from optim.lr_scheduler.schedule import half_cosine, one_of
+from optim.lr_scheduler.schedule import half_cosine
 from optim.optimizer import Optimizer
 
 __all__ = [

@@ -13,7 +13,6 @@ import numpy as np
 
 from minigrad import backend, pcg64
 
-OPTIONS = ("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true")
 THREADS = 256
 ROWS = 4
 """Rows of a block, a warp each."""
@@ -76,7 +75,7 @@ class Kernel:
             return
         launch = self._made.get(like.dtype)
         if launch is None:
-            launch = self._made[like.dtype] = backend.raw_kernel(self.source(like.dtype), self.name, OPTIONS)
+            launch = self._made[like.dtype] = backend.raw_kernel(self.source(like.dtype), self.name)
         size = np.array([(n, columns)], _SIZE)
         grid, block = ((n + ROWS - 1) // ROWS, (32, ROWS)) if self.per_row else (_blocks(n), (THREADS, 1))
         with like.device:

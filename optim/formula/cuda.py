@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backend import raw_kernel
 from optim.formula.plan import Plan
 from optim.formula.vocabulary import VOCABULARY
 
-OPTIONS = ("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true")
 PARAMETERS = 4096  # bytes: what a launch takes on every device
 CHUNK = 4096  # elements
 THREADS = 256
@@ -116,10 +116,8 @@ class Kernel:
     """A plan's kernel for CuPy arrays of one type, flat and contiguous."""
 
     def __init__(self, plan: Plan, dtype: Any) -> None:
-        import cupy
-
         self.layout, self.constants = layout(plan), len(plan.expressions)
-        self.launch: Callable[..., None] = cupy.RawKernel(source(plan, dtype), plan.name, OPTIONS)
+        self.launch: Callable[..., None] = raw_kernel(source(plan, dtype), plan.name)
 
     def __call__(self, *arguments: Any) -> None:
         """Run on one tensor: the plan's arrays, then its constants in float64 on the host."""

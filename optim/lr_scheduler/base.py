@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from minigrad import backend
-from optim.hyperparameters import NONNEGATIVE, count, number
-from optim.lr_scheduler.schedule import Factor, Schedule, list_of
+from optim.hyperparameters import NONNEGATIVE, count, list_of, number
+from optim.lr_scheduler.schedule import Factor, Schedule
 from optim.optimizer import Optimizer
 
 STATE = {"base_lrs": list_of(number), "_last_lr": list_of(number), "last_epoch": number, "_step_count": count}

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from optim.hyperparameters import FINITE, NONNEGATIVE, POSITIVE, UNIT, flag, optional
+from optim.hyperparameters import FINITE, NONNEGATIVE, POSITIVE, UNIT, flag, from_one, function, one_of, optional
 from optim.lr_scheduler.base import LRScheduler, all_or_nothing, checked_optimizer, for_each_group, shared
-from optim.lr_scheduler.schedule import Factor, Schedule, from_one, function, half_cosine, one_of
+from optim.lr_scheduler.schedule import Factor, Schedule, half_cosine
 from optim.optimizer import Optimizer
 
 # --- warm restarts

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from optim.hyperparameters import FINITE, NONNEGATIVE, POSITIVE, UNIT, count
+from optim.hyperparameters import FINITE, NONNEGATIVE, POSITIVE, UNIT, count, from_one
 from optim.lr_scheduler.base import Chainable, LRScheduler
-from optim.lr_scheduler.schedule import Factor, from_one, half_cosine
+from optim.lr_scheduler.schedule import Factor, half_cosine
 from optim.optimizer import Optimizer
 
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from optim.hyperparameters import function
 from optim.lr_scheduler.base import LRScheduler, checked_optimizer, for_each_group, shared
-from optim.lr_scheduler.schedule import Factor, function
+from optim.lr_scheduler.schedule import Factor
 from optim.optimizer import Optimizer
 
 Function = Callable[[int], float]

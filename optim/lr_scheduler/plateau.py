@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from optim.hyperparameters import FRACTION, NONNEGATIVE, count, number
+from optim.hyperparameters import FRACTION, NONNEGATIVE, count, list_of, number, one_of
 from optim.lr_scheduler.base import LRScheduler, checked_optimizer, for_each_group
-from optim.lr_scheduler.schedule import Checked, list_of, one_of
+from optim.lr_scheduler.schedule import Checked
 from optim.optimizer import Optimizer
 
 

@@ -7,44 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from optim.hyperparameters import FINITE, NONNEGATIVE, Check, number
-
-
-def from_one(name: str, value: Any) -> int:
-    """A check of a whole number from 1; a float that is whole is taken."""
-    value = number(name, value)
-    if not 1 <= value < float("inf") or value != int(value):
-        raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
-    return int(value)
-
-
-def one_of(*choices: str) -> Check:
-    """A check of a word."""
-
-    def check(name: str, value: Any) -> Any:
-        if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-        return value
-
-    return check
-
-
-def list_of(one: Check) -> Check:
-    """A check of a list, element by element."""
-
-    def check(name: str, value: Any) -> list[Any]:
-        if not isinstance(value, list | tuple):
-            raise TypeError(f"{name} must be a list, got {value!r}")
-        return [one(f"{name}[{i}]", element) for i, element in enumerate(value)]
-
-    return check
-
-
-def function(name: str, value: Any) -> Any:
-    """A check of what is to be called."""
-    if not callable(value):
-        raise TypeError(f"{name} must be a function, got {value!r}")
-    return value
+from optim.hyperparameters import FINITE, NONNEGATIVE, Check, function
 
 
 def half_cosine(x: float) -> float:

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from minigrad.backend import EXACT
 from optim.formula import compiled, cuda, execution
 from optim.formula.execution import executor
 
@@ -178,7 +179,7 @@ def cupy(monkeypatch, tmp_path):
     launches = []
 
     def raw_kernel(code, name, options):
-        assert options == cuda.OPTIONS
+        assert options == EXACT
         library = build(tmp_path, SHIM + code + WALK % (cuda.THREADS, name), STRICT, "c++")
 
         def launch(grid, block, arguments):
@@ -284,7 +285,7 @@ def ptx(nvrtc, text, options):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_kernel_compiles_without_fused_or_approximate_arithmetic(nvrtc, dtype):
     for variant in (VARIANTS[number] for number in DISTINCT):
-        text = ptx(nvrtc, cuda.source(variant.plan, dtype), cuda.OPTIONS)
+        text = ptx(nvrtc, cuda.source(variant.plan, dtype), EXACT)
         assert not re.findall(r"fma\.|\.approx|\.full|\.ftz", text), variant.name
         assert "__local_depot" not in text, f"{variant.name}: the parameter is copied"
         assert f".entry {variant.plan.name}(" in text

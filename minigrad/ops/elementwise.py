@@ -234,8 +234,13 @@ def select(condition, x, y):
 
 
 def _where_larger(g, larger, smaller):
-    ties = (larger == smaller).astype(g.dtype)
-    return select(larger < smaller, 0.0, g / (1 + ties))
+    run = None if isinstance(g, Variable) else loops.compiled(loops.where_larger, g, larger, smaller)
+    if run is None or larger.shape != smaller.shape:
+        ties = (larger == smaller).astype(g.dtype)
+        return select(larger < smaller, 0.0, g / (1 + ties))
+    out = np.empty_like(g)
+    run(g.ravel(), larger.ravel(), smaller.ravel(), out.ravel())
+    return out
 
 
 @differentiable(

@@ -68,6 +68,11 @@ def _where_positive(g, a, out):
         out[i] = g[i] if a[i] > 0 else g.dtype.type(0)
 
 
+def _where_larger(g, a, b, out):
+    for i in range(g.size):
+        out[i] = g.dtype.type(0) if a[i] < b[i] else g[i] / g.dtype.type(2) if a[i] == b[i] else g[i]
+
+
 def _add_to_rows(x, b):
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
@@ -98,6 +103,7 @@ def _cross_entropy(x, target, difference):
 
 erf = Loop(_erf, "vv")
 relu = Loop(_relu, "vv")
+where_larger = Loop(_where_larger, "vvvv")
 where_positive = Loop(_where_positive, "vvv")
 add_to_rows = Loop(_add_to_rows, "mv")
 cross_entropy = Loop(_cross_entropy, "mim")

@@ -52,8 +52,11 @@ def elu(x, alpha=1.0):
 
 
 def _sigmoid(x):
-    e = np.exp(-np.abs(x))
-    return np.maximum(e, x >= 0) / (1 + e)
+    e = np.exp(np.copysign(x, -1.0))
+    ans = np.maximum(e, x >= 0)
+    e += 1
+    ans /= e
+    return ans
 
 
 @differentiable(lambda g, ans: g * ans * (1 - ans))

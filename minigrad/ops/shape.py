@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from minigrad.ops.index import along, getitem, positions, put, take
+from minigrad.ops.index import along, getitem, positions, put, take, zeros
 from minigrad.ops.sequence import on_sequence
 from minigrad.tape import differentiable, fitted
 
@@ -68,12 +69,19 @@ def broadcast_to(array, shape):
     return np.broadcast_to(array, shape)
 
 
-def _part(i):
-    return lambda g, starts, axis: g[along(axis, g.ndim, slice(starts[i], starts[i + 1]))]
+@lru_cache(maxsize=256)
+def _parts(shapes, axis):
+    """The keys of arrays of these shapes in what they give one after the other."""
+    ends = [0]
+    for shape in shapes:
+        if not -len(shape) <= axis < len(shape):
+            raise IndexError(f"concatenate: axis {axis} is out of range for an array of shape {shape}")
+        ends.append(ends[-1] + shape[axis])
+    return [along(axis, len(shape), slice(*pair)) for shape, pair in zip(shapes, pairwise(ends), strict=True)]
 
 
-@on_sequence(lambda i, names: _part(i))
-def _concatenate(arrays, axis, starts):
+@on_sequence(lambda i, names: lambda g, axis, parts: g[parts[i]])
+def _concatenate(arrays, axis, parts):
     return np.concatenate(arrays, axis)
 
 
@@ -81,13 +89,7 @@ def concatenate(arrays, axis=0) -> Any:
     """Arrays one after the other along `axis`; all elements in order along one axis where it is None."""
     if axis is None:
         arrays, axis = [ravel(a) for a in arrays], 0
-    starts = [0]
-    for a in arrays:
-        shape = a.shape
-        if not -len(shape) <= axis < len(shape):
-            raise IndexError(f"concatenate: axis {axis} is out of range for an array of shape {shape}")
-        starts.append(starts[-1] + shape[axis])
-    return _concatenate(arrays, axis, starts)
+    return _concatenate(arrays, axis, _parts(tuple([a.shape for a in arrays]), axis))
 
 
 @on_sequence(lambda i, names: lambda g, axis: g[along(axis, g.ndim, i)])
@@ -96,18 +98,25 @@ def stack(arrays, axis=0):
     return np.stack(arrays, axis)
 
 
-def split(ary, indices_or_sections, axis=0) -> Any:
-    """A list of parts along `axis`: so many of equal length, or cut at each of the given indices."""
-    if not -ary.ndim <= axis < ary.ndim:
-        raise IndexError(f"split: axis {axis} is out of range for an array of shape {ary.shape}")
-    n = ary.shape[axis]
+@lru_cache(maxsize=256)
+def _sections(shape, indices_or_sections, axis):
+    """The keys of the parts of an array of that shape."""
+    if not -len(shape) <= axis < len(shape):
+        raise IndexError(f"split: axis {axis} is out of range for an array of shape {shape}")
+    n = shape[axis]
     if isinstance(indices_or_sections, int):
         if indices_or_sections < 1 or n % indices_or_sections:
-            raise ValueError(f"split: {indices_or_sections} equal parts of axis {axis} of shape {ary.shape}")
+            raise ValueError(f"split: {indices_or_sections} equal parts of axis {axis} of shape {shape}")
         cuts = range(0, n + 1, n // indices_or_sections) if n else [0] * (indices_or_sections + 1)
     else:
         cuts = [0, *indices_or_sections, n]
-    return [getitem(ary, along(axis, ary.ndim, slice(*pair))) for pair in pairwise(cuts)]
+    return [along(axis, len(shape), slice(*pair)) for pair in pairwise(cuts)]
+
+
+def split(ary, indices_or_sections, axis=0) -> Any:
+    """A list of parts along `axis`: so many of equal length, or cut at each of the given indices."""
+    cuts = indices_or_sections if isinstance(indices_or_sections, int) else tuple(indices_or_sections)
+    return [getitem(ary, key) for key in _sections(ary.shape, cuts, axis)]
 
 
 @differentiable(lambda g, axis: flip(g, axis))
@@ -128,12 +137,22 @@ def roll(a, shift, axis=None):
     return np.roll(a, shift, axis)
 
 
+@lru_cache(maxsize=256)
+def _copies(shape, repeats, axis):
+    """The shape in which the copies of an element lie along an axis of their own, and that axis."""
+    if axis is None:
+        return (math.prod(shape), repeats), 1
+    axis %= len(shape)
+    return (*shape[: axis + 1], repeats, *shape[axis + 1 :]), axis + 1
+
+
 def _sum_of_copies(g, a_shape, repeats, axis):
+    if isinstance(repeats, int):
+        copies, along_them = _copies(a_shape, repeats, axis)
+        total = g.reshape(copies).sum(axis=along_them)
+        return total if axis is not None else total.reshape(a_shape)
     shape = (math.prod(a_shape),) if axis is None else a_shape
     axis = 0 if axis is None else axis % len(shape)
-    if isinstance(repeats, int):
-        copies = g.reshape(*shape[: axis + 1], repeats, *shape[axis + 1 :])
-        return copies.sum(axis=axis + 1).reshape(a_shape)
     origin = positions(shape[axis], g).repeat(repeats)
     return reshape(put(g, shape, along(axis, len(shape), origin)), a_shape)
 
@@ -144,17 +163,21 @@ def repeat(a, repeats, axis=None):
     return a.repeat(repeats, axis)
 
 
-def _inner(g, a_shape, pad_width):
-    return g[tuple(slice(before, before + n) for n, (before, _) in zip(a_shape, pad_width, strict=True))]
+@lru_cache(maxsize=256)
+def _framed(shape, pad_width):
+    """The shape of a padded array, and the key of the array within."""
+    sides = [(before, n, after) for n, (before, after) in zip(shape, pad_width, strict=True)]
+    return tuple(map(sum, sides)), tuple(slice(before, before + n) for before, n, _ in sides)
 
 
-@differentiable(_inner)
+@differentiable(lambda g, a_shape, pad_width: g[_framed(a_shape, pad_width)[1]])
 def constant_pad(a, pad_width, constant_values):
     if not isinstance(constant_values, int | float):
         return np.pad(a, pad_width, constant_values=constant_values) if pad_width else a.copy()
-    shape = tuple(before + n + after for n, (before, after) in zip(a.shape, pad_width, strict=True))
-    out = np.full_like(a, constant_values, shape=shape)
-    out[tuple([slice(before, before + n) for n, (before, _) in zip(a.shape, pad_width, strict=True)])] = a
+    shape, inner = _framed(a.shape, pad_width)
+    out = zeros(shape, a)
+    out[...] = constant_values
+    out[inner] = a
     return out
 
 

@@ -26,9 +26,12 @@ def is_array(value: object) -> bool:
     return isinstance(value, np.ndarray) or _is_cupy(value) or hasattr(type(value), "__array_namespace__")
 
 
+ON_HOST = (np.ndarray, np.generic)  # a tuple: `np.ndarray | np.generic` would be made anew at each use
+
+
 def namespace(array: Array) -> ModuleType:
     """The module whose functions create arrays of the same kind as `array`: numpy or cupy."""
-    if isinstance(array, np.ndarray | np.generic):
+    if isinstance(array, ON_HOST):
         return np
     if _is_cupy(array):
         return sys.modules["cupy"]
@@ -38,7 +41,7 @@ def namespace(array: Array) -> ModuleType:
 
 def device_of(array: Array) -> str:
     """Where `array` lives: "cpu" or "cuda:0", "cuda:1", ..."""
-    if isinstance(array, np.ndarray | np.generic):
+    if isinstance(array, ON_HOST):
         return "cpu"
     return f"cuda:{array.device.id}" if _is_cupy(array) else str(array.device)
 

@@ -45,8 +45,8 @@ def is_basic(key) -> Any:
 
 def raw_key(key) -> Any:
     """`key` with the tensors in it replaced by their arrays."""
-    if isinstance(key, tuple | list):
-        return type(key)(raw_key(part) for part in key)
+    if isinstance(key, (tuple, list)):
+        return type(key)([raw_key(part) for part in key])
     return key.data if isinstance(key, Variable) else key
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.backend import ON_HOST
 from minigrad.ops.elementwise import absolute, not_equal, select
-from minigrad.ops.shape import broadcast_to, flip, reshape, transpose
+from minigrad.ops.shape import broadcast_to, flipped, reshape, transpose
 from minigrad.tape import differentiable
 
 FEW = 4096
@@ -43,7 +44,7 @@ def spread(reduced, shape, axis, keepdims):
     """A reduced array repeated over the axes that the reduction removed."""
     if axis is not None:
         reduced = restored(reduced, shape, axis, keepdims)
-    if isinstance(reduced, np.ndarray | np.generic) and math.prod(shape) < FEW:
+    if isinstance(reduced, ON_HOST) and math.prod(shape) < FEW:
         out = np.empty(shape, reduced.dtype)
         out[...] = reduced
         return out
@@ -170,7 +171,7 @@ def prod(a, axis=None, keepdims=False):
 
 
 def _sum_of_later(g, a_shape, axis):
-    later = flip(flip(g, axis).cumsum(axis=axis), axis)
+    later = flipped(flipped(g, axis).cumsum(axis=axis), axis)
     return later.reshape(a_shape) if axis is None else later
 
 

@@ -35,12 +35,19 @@ def backward(output: Any, gradient: Any = None, retain_graph: bool = False, crea
 def _accumulate(gradients: list[tuple[Any, Any]]) -> None:
     """Add gradients to `.grad` of their leaves, which owns its memory."""
     for leaf, _ in gradients:
+        if leaf.data.dtype.kind == "c":
+            raise TypeError(
+                f"backward: a tensor of shape {leaf.data.shape} {leaf.data.dtype} wants a gradient; derivatives by "
+                "complex numbers are not computed here, only taken: set its `.grad`"
+            )
         if leaf.hooks:
             gradients = list(total(gradients).items())
             break
     for leaf, g in gradients:
         if leaf._grad is not None:
             g = leaf.grad + g if isinstance(g, Variable) else leaf.grad.data + g
+        elif isinstance(g, Variable):
+            g = ops.positive(g)  # a copy: other leaves may have been given the same Tensor
         if g.__class__ is np.ndarray:
             leaf._grad = g if g.base is None else g.copy()  # a Tensor once it is asked for
         elif isinstance(g, Variable | RowSparse):

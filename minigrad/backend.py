@@ -116,11 +116,22 @@ def _numpy_ones(n: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     return np.ones(n, dtype)
 
 
+_device_ones: dict[Any, Array] = {}  # the latest of them: to make some is a launch
+
+
 def ones(n: int, like: Array) -> Array:
     """A vector of n ones of the type and on the device of `like`, to be read only."""
     if isinstance(like, np.ndarray):
         return _numpy_ones(n, like.dtype)
-    return namespace(like).ones(n, dtype=like.dtype)
+    key = n, like.dtype, type(like), device_of(like)
+    made = _device_ones.get(key)
+    if made is None:
+        made = namespace(like).ones(n, dtype=like.dtype)
+        if thread.recording is None:  # else only a replay fills them
+            _device_ones[key] = made
+            if len(_device_ones) > 64:
+                del _device_ones[next(iter(_device_ones))]
+    return made
 
 
 def in_order(array: Array) -> bool:

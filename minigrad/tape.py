@@ -30,9 +30,10 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 
-from minigrad.backend import Array, device_of, is_array, namespace
+from minigrad.backend import Array, device_of, is_array
 
 Rule = Callable[..., Any]
+F = TypeVar("F", bound=Callable[..., Any])
 tick = itertools.count(1).__next__
 """The tape's clock: every recorded operation and every write to a tensor takes the next number."""
 
@@ -70,12 +71,22 @@ class Write:
     @staticmethod
     def of(array: Array) -> Write:
         """The note of an array, or of the one whose memory it is a view of: views come and go."""
-        owner = array if array.base is None or not is_array(array.base) else array.base
+        owner = _owner(array)
         return Write.noted.get(id(owner)) or Write(owner)
 
     def now(self) -> None:
         """The array was written."""
         self.when = Write.latest = tick()
+
+
+def _owner(array: Array) -> Array:
+    """The array that owns the memory of this one."""
+    base = array.base
+    while base is not None:
+        if is_array(base):
+            array = base
+        base = getattr(base, "base", None)
+    return array
 
 
 class Variable:
@@ -127,15 +138,21 @@ class _GradMode(threading.local):
 grad_mode = _GradMode()
 
 
-class set_grad_enabled(ContextDecorator):  # noqa: N801 (used like a function)
-    """Record operations in this thread, or don't: for the length of a `with` block, or as a decorator."""
-
+class _GradSwitch(ContextDecorator):
     def __init__(self, enabled: bool) -> None:
         self.enabled = bool(enabled)
         self._before: list[bool] = []
 
-    def _recreate_cm(self) -> set_grad_enabled:
-        return type(self)(self.enabled)  # a decorated function may run in several threads at once
+    def _recreate_cm(self) -> _GradSwitch:
+        return _GradSwitch(self.enabled)  # a decorated function may run in several threads at once
+
+    def __call__(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function):
+            raise TypeError(
+                f"no_grad, enable_grad: {function.__name__} is a generator, whose body runs after the call; "
+                "put a `with` block into it"
+            )
+        return super().__call__(function)
 
     def __enter__(self) -> None:
         self._before.append(grad_mode.enabled)
@@ -145,14 +162,33 @@ class set_grad_enabled(ContextDecorator):  # noqa: N801 (used like a function)
         grad_mode.enabled = self._before.pop()
 
 
-def no_grad() -> set_grad_enabled:
+class set_grad_enabled(_GradSwitch):  # noqa: N801 (used like a function)
+    """Record operations in this thread, or don't: from this call on, or for the length of a `with` block.
+
+    A decorator too.
+    """
+
+    def __init__(self, enabled: bool) -> None:
+        super().__init__(enabled)
+        super().__enter__()
+
+    def __call__(self, function: F) -> F:
+        self.__exit__()  # for its calls only
+        return super().__call__(function)
+
+    def __enter__(self) -> None:
+        if not self._before:  # left before
+            super().__enter__()
+
+
+def no_grad() -> _GradSwitch:
     """Record nothing in this thread inside `with no_grad():` (also a decorator)."""
-    return set_grad_enabled(False)
+    return _GradSwitch(False)
 
 
-def enable_grad() -> set_grad_enabled:
+def enable_grad() -> _GradSwitch:
     """Record again inside a `no_grad` block (also a decorator)."""
-    return set_grad_enabled(True)
+    return _GradSwitch(True)
 
 
 _writing = threading.Lock()
@@ -298,9 +334,6 @@ def filled(name: str, made: str, **slots: str) -> list[str]:
     return [f"    {name} = {made}", *(f"    {name}.{slot} = {value}" for slot, value in slots.items())]
 
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
 def differentiable(
     *rules: Rule | None, broadcasts: bool = False, residual: Rule | None = None
 ) -> Callable[[F], Callable[..., Any]]:
@@ -436,7 +469,14 @@ def _recorded(node: Node, name: str, raw: Any) -> Any:
         remade = zip(operation.residual_names, node.remade, strict=True)
         return operation.residual(*[_recorded(node, other, value) for other, value in remade])
     parent = _parent(node, name)
-    return Variable.Answer(raw, parent, True) if isinstance(parent, Node) else raw if parent is None else parent
+    if isinstance(parent, Node):
+        return Variable.Answer(raw, parent, True)
+    if parent is not None and parent.data is not raw:
+        raise RuntimeError(
+            f"backward: {name} of {operation.name}, of shape {raw.shape}, was given another array after it was used; "
+            "a recorded backward needs the tensor with the value that it had"
+        )
+    return raw if parent is None else parent
 
 
 def _parent(node: Node, name: str) -> Any:
@@ -449,17 +489,25 @@ def _parent(node: Node, name: str) -> Any:
 def check_unwritten(node: Node, create_graph: bool) -> None:
     """Raise RuntimeError where a value that a rule needs shares memory with an array written since it was used."""
     operation = node.operation
-    arrays = [write.array() for write in tuple(Write.noted.values()) if write.when > node.order]
     used = [(operation.residual_names, node.remade)] if node.remade and create_graph else []
     used += [(names, edge[2]) for names, edge in zip(operation.names, node.edges, strict=True) if edge is not None]
     for names, values in used:
         for name, value in zip(names, values, strict=True):
-            if is_array(value) and any(a is not None and namespace(a).may_share_memory(a, value) for a in arrays):
-                what = "the answer" if name == "ans" else name
-                raise RuntimeError(
-                    f"backward: {what} of {operation.name}, of shape {value.shape}, was written in place after it "
-                    "was used; its gradient needs the value that it had"
-                )
+            if value.__class__ is not tuple or not name.endswith("_shape"):
+                _check_unwritten(value, node, "the answer" if name == "ans" else name)
+
+
+def _check_unwritten(value: Any, node: Node, what: str) -> None:
+    if isinstance(value, (tuple, list)):  # such as a key with arrays in it
+        for part in value:
+            _check_unwritten(part, node, what)
+    elif is_array(value):
+        write = Write.noted.get(id(_owner(value)))
+        if write is not None and write.when > node.order:
+            raise RuntimeError(
+                f"backward: {what} of {node.operation.name}, of shape {value.shape}, was written in place after it "
+                "was used; its gradient needs the value that it had"
+            )
 
 
 def fitted(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -123,6 +123,9 @@ class Tensor(Variable):
         notes += ["requires_grad=True"] if self._requires_grad else []
         return f"tensor({', '.join([values, *notes])})"
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and self.size == 1 else str(self), spec)
+
     def __reduce__(self) -> Any:
         if self.node is not None:
             raise RuntimeError("a tensor that was computed on the tape can't be copied or pickled; detach() it first")

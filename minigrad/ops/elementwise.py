@@ -364,9 +364,18 @@ def erf(x):
     return raw_erf(x)
 
 
+def astype(a, dtype) -> Any:
+    """`a` in another type; a constant where that has no fractions."""
+    return (converted if np.dtype(dtype).kind in "fc" else counted)(a, dtype)
+
+
 @differentiable(lambda g: g, None)  # the tape brings a gradient to its input's type
-def astype(a, dtype):
-    """`a` in another floating-point type."""
+def converted(a, dtype):
+    return a.astype(dtype)
+
+
+@differentiable()
+def counted(a, dtype):
     return a.astype(dtype)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad import backend
 from minigrad.ops import kernels
-from minigrad.ops.elementwise import clip, log, log1p, sqrt, where
+from minigrad.ops.elementwise import astype, clip, log, log1p, sqrt, where
 from minigrad.ops.index import put
 from minigrad.ops.neural import minus_one_hot, softmax
 from minigrad.ops.reduce import mean
@@ -18,7 +18,9 @@ from minigrad.tape import Variable, differentiable
 def _standardized(x, axes, eps):
     """x with mean 0 and variance 1 over `axes`, and the factor that made it so."""
     centered = x - mean(x, axis=axes, keepdims=True)
-    factor = 1 / sqrt(mean(centered * centered, axis=axes, keepdims=True) + eps)
+    wide = astype(centered, np.float32) if x.dtype == np.float16 else centered  # squares may be beyond float16
+    factor = 1 / sqrt(mean(wide * wide, axis=axes, keepdims=True) + eps)
+    factor = factor if wide is centered else astype(factor, x.dtype)
     return centered * factor, factor
 
 

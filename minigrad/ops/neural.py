@@ -182,7 +182,7 @@ def softmax_cross_entropy(logits, target):
     hit = starts + target
     # argmax costs a third of max to call, and finds a NaN as max does; a product with ones costs a quarter of sum
     shifted = logits - logits.take(logits.argmax(axis=1) + starts).reshape(n, 1)
-    p = np.exp(shifted, order="C")  # so that ravel is a view
+    p = np.exp(shifted if backend.in_order(shifted) else shifted.copy())  # so that ravel is a view
     total = p.dot(backend.ones(classes, p))
     losses = np.log(total) - shifted.take(hit)
     p /= total.reshape(n, 1)
@@ -207,6 +207,8 @@ def mean_squared_error(input, target):
     _check_shapes(input, target)
     difference = input - target
     flat = difference.reshape(-1)
+    if flat.dtype == np.float16:  # whose squares may be beyond it
+        return np.square(flat, dtype=np.float32).mean().astype(flat.dtype), difference
     return flat.dot(flat) / flat.size, difference
 
 

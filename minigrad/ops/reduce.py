@@ -79,7 +79,9 @@ def mean(a, axis=None, keepdims=False):
 def _share_extremum(g, ans, a, axis, keepdims):
     hit = (a == restored(ans, a.shape, axis, keepdims)) | (a != a)  # a NaN is an extremum
     ties = hit.sum(axis=axis, keepdims=True)
-    return select(hit, restored(g, a.shape, axis, keepdims) / ties.astype(g.dtype), 0.0)
+    half = g.dtype == np.float16  # which counts to 65504
+    share = restored(g, a.shape, axis, keepdims) / ties.astype(np.float32 if half else g.dtype)
+    return select(hit, share.astype(g.dtype) if half else share, 0.0)
 
 
 @differentiable(_share_extremum)
@@ -102,10 +104,11 @@ def _freedom(shape, axis, ddof):
 
 
 def _variance(a, axis, ddof, keepdims):
-    """The variance, and the distances from the mean."""
+    """The variance, in float32 for float16, and the distances from the mean."""
     n = _freedom(a.shape, axis, ddof)
     centered = a - _mean(a, axis, True)
-    return (centered * centered).sum(axis=axis, keepdims=keepdims) / n, centered
+    squares = np.square(centered, dtype=np.float32) if a.dtype == np.float16 else centered * centered
+    return squares.sum(axis=axis, keepdims=keepdims) / n, centered
 
 
 def _by_distance(g, centered, axis, ddof, keepdims):
@@ -120,7 +123,8 @@ def _by_distance(g, centered, axis, ddof, keepdims):
 )
 def var(a, axis=None, ddof=0, keepdims=False):
     """Variance over `axis`: the mean square distance from the mean, over n - ddof."""
-    return _variance(a, axis, ddof, keepdims)
+    variance, centered = _variance(a, axis, ddof, keepdims)
+    return variance if variance.dtype is a.dtype else variance.astype(a.dtype), centered
 
 
 def _over(g, size):
@@ -135,7 +139,8 @@ def _over(g, size):
 def std(a, axis=None, ddof=0, keepdims=False):
     """Standard deviation over `axis`, the square root of `var`; subgradient 0 where it is 0."""
     variance, centered = _variance(a, axis, ddof, keepdims)
-    return np.sqrt(variance), centered
+    deviation = np.sqrt(variance)
+    return deviation if deviation.dtype is a.dtype else deviation.astype(a.dtype), centered
 
 
 def _product_of_others(a):
@@ -208,6 +213,8 @@ def _by_power(g, ans, x, ord, axis, keepdims):
 
 @differentiable(_by_power)
 def power_norm(x, ord, axis, keepdims):
+    if x.dtype == np.float16:  # whose squares may be beyond it
+        return np.linalg.norm(x.astype(np.float32), None if ord == 2 else ord, axis, keepdims).astype(x.dtype)
     return np.linalg.norm(x, None if ord == 2 else ord, axis, keepdims)
 
 

@@ -7,6 +7,14 @@ import inspect
 
 from minigrad.tape import differentiable
 
+MANY = 16
+"""The most inputs of one operation: writing the function of so many takes some milliseconds."""
+
+
+def batched(arrays):
+    """Parts of a list, of at most `MANY` each."""
+    return [arrays[i : i + MANY] for i in range(0, len(arrays), MANY)]
+
 
 def on_sequence(rule_of):
     """Make a function of (arrays, *options) an operation on the arrays, whatever their number n.

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.ops.elementwise import NUMBER
 from minigrad.ops.index import along, getitem, positions, put, take, zeros
-from minigrad.ops.sequence import on_sequence
+from minigrad.ops.sequence import MANY, batched, on_sequence
 from minigrad.tape import differentiable, fitted
 
 __all__ = [
@@ -90,13 +90,22 @@ def concatenate(arrays, axis=0) -> Any:
     """Arrays one after the other along `axis`; all elements in order along one axis where it is None."""
     if axis is None:
         arrays, axis = [ravel(a) for a in arrays], 0
+    if len(arrays) > MANY:
+        arrays = [concatenate(part, axis) for part in batched(arrays)]
+        return concatenate(arrays, axis)
     return _concatenate(arrays, axis, _parts(tuple([a.shape for a in arrays]), axis))
 
 
 @on_sequence(lambda i, names: lambda g, axis: g[along(axis, g.ndim, i)])
-def stack(arrays, axis=0):
-    """Arrays of one shape side by side along a new axis."""
+def _stack(arrays, axis):
     return np.stack(arrays, axis)
+
+
+def stack(arrays, axis=0) -> Any:
+    """Arrays of one shape side by side along a new axis."""
+    if len(arrays) > MANY:
+        return concatenate([_stack(part, axis) for part in batched(arrays)], axis)
+    return _stack(arrays, axis)
 
 
 @lru_cache(maxsize=256)

@@ -742,6 +742,34 @@ def test_a_value_that_is_needed_and_was_written_raises(use, write):
     assert x.grad is None
 
 
+@pytest.mark.parametrize("key", [lambda i: (i, slice(None)), lambda i: (slice(None), i), lambda i: i])
+def test_a_key_that_was_written_raises(key):
+    x, i = matrix(shape=(4, 4)), mg.tensor([0, 2])
+    out = x[key(i)].sum()
+    i[...] = 1
+    with pytest.raises(RuntimeError, match=r"key of getitem, .*written in place"):
+        out.backward()
+
+
+def test_a_write_is_seen_through_any_chain_of_views():
+    x = leaf(np.arange(6.0))
+    windows = np.lib.stride_tricks.sliding_window_view(x.data, 2)
+    out = (mg.tensor(2.0, requires_grad=True) * mg.Tensor(windows)).sum()
+    with mg.no_grad():
+        x.detach().reshape(2, 3)[1] += 1.0
+    with pytest.raises(RuntimeError, match="written in place"):
+        out.backward()
+
+
+def test_a_recorded_backward_wants_the_tensor_with_its_value():
+    p = leaf([1.0, 2.0])
+    out = (p**3).sum()
+    p.data = np.array([10.0, 20.0])
+    with pytest.raises(RuntimeError, match=r"x1 of power, of shape \(2,\), was given another array"):
+        mg.grad(out, p, create_graph=True, retain_graph=True)
+    np.testing.assert_array_equal(mg.grad(out, p).numpy(), [3.0, 12.0])
+
+
 def test_a_written_answer_raises():
     x = leaf([1.0, 2.0])
     y = mg.exp(x)
@@ -829,6 +857,38 @@ def test_no_grad_as_a_block_and_as_a_decorator():
         with mg.set_grad_enabled(False):
             assert not (x * 2.0).requires_grad
     assert (x * 2.0).requires_grad
+
+
+def test_grad_mode_is_set_by_a_statement_too():
+    x = leaf(2.0)
+    mg.set_grad_enabled(False)
+    assert not (x * 2.0).requires_grad
+    mg.set_grad_enabled(True)
+    assert (x * 2.0).requires_grad
+    switch = mg.set_grad_enabled(False)
+    with switch:
+        assert not (x * 2.0).requires_grad
+    assert (x * 2.0).requires_grad
+    with switch:
+        assert not (x * 2.0).requires_grad
+    assert (x * 2.0).requires_grad
+
+    @mg.set_grad_enabled(False)
+    def double(x):
+        return x * 2.0
+
+    assert (x * 2.0).requires_grad
+    assert not double(x).requires_grad
+    assert (x * 2.0).requires_grad
+
+
+@pytest.mark.parametrize("switch", [mg.no_grad, mg.enable_grad, lambda: mg.set_grad_enabled(False)])
+def test_a_generator_is_not_decorated(switch):
+    def doubled():
+        yield 2.0
+
+    with pytest.raises(TypeError, match="doubled is a generator"):
+        switch()(doubled)
 
 
 def test_no_grad_ends_with_an_exception():
@@ -980,3 +1040,33 @@ def test_the_latest_node_comes_first_whatever_the_order_of_inputs():
         mg.grad(product, x, retain_graph=True)
     e = np.exp(1.4)
     assert mg.grad(late * early + early, x).item() == pytest.approx(2 * e + 2 * 1.4 * e + 2)
+
+
+# --- gradients that several leaves are given
+
+
+def test_recorded_gradients_are_each_leafs_own():
+    a, b, seed = leaf([3.0, 4.0]), leaf([3.0, 4.0]), mg.tensor([1.0, 2.0], dtype="float64")
+    (a + b).backward(seed, create_graph=True)
+    assert len({id(t.data) for t in (a.grad, b.grad, seed)}) == 3
+    nn.utils.clip_grad_norm_([a, b], 1.0)
+    assert np.linalg.norm([a.grad.numpy(), b.grad.numpy()]) == pytest.approx(1.0, rel=1e-5)
+    c = leaf([1.0, 2.0])
+    c.sum().backward(create_graph=True)
+    nn.utils.clip_grad_value_([c], 0.5)
+    assert c.grad.tolist() == [0.5, 0.5]
+
+
+def test_derivatives_by_complex_numbers_are_refused():
+    p = mg.tensor(np.array([1 + 2j]), requires_grad=True)
+    with pytest.raises(TypeError, match=r"shape \(1,\) complex128 wants a gradient"):
+        abs(p * np.array([2 + 3j])).sum().backward()
+    assert p.grad is None
+
+
+@pytest.mark.parametrize("dtype", [bool, "int64", np.uint8])
+def test_a_type_without_fractions_is_a_constant(dtype):
+    x = leaf([2.0, 3.0], np.float32)
+    assert not x.astype(dtype).requires_grad
+    (x * x.astype(dtype)).sum().backward()
+    assert x.grad.tolist() == x.data.astype(dtype).tolist()

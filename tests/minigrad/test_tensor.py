@@ -102,6 +102,14 @@ def test_repr():
     assert repr(mg.tensor(1)) == "tensor(1, dtype=int64)"
 
 
+def test_format():
+    x = mg.tensor([[1.23456]])
+    assert f"{x:.2f}" == "1.23"
+    assert f"{x}" == str(x)
+    with pytest.raises(ValueError, match="format"):
+        f"{mg.tensor([1.0, 2.0]):.2f}"
+
+
 def test_tensors_are_keys():
     x, y = mg.tensor([1.0]), mg.tensor([1.0])
     assert {x: 1, y: 2}[x] == 1

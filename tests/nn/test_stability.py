@@ -93,3 +93,27 @@ def test_a_constant_row_has_no_variance():
     out = F.layer_norm(x, (3,))
     assert not out.numpy().any()
     assert np.isfinite(mg.grad(out.sum(), x).numpy()).all()
+
+
+BEYOND_HALF = {
+    "layer_norm": (lambda x: F.layer_norm(x, (64,)), np.linspace(0, 700, 64)),
+    "var": (lambda x: mg.var(x), np.linspace(0, 700, 64)),
+    "std": (lambda x: mg.std(x), np.linspace(0, 1e4, 64)),
+    "norm": (lambda x: mg.norm(x), np.ones(100_000)),
+    "mse_loss": (lambda x: F.mse_loss(x, mg.tensor(np.zeros_like(x.data))), np.ones(100_000)),
+    "max": (lambda x: mg.max(x), np.ones(70_000)),
+}
+
+
+@pytest.mark.parametrize("name", BEYOND_HALF)
+def test_what_lies_between_may_be_beyond_float16(name):
+    f, values = BEYOND_HALF[name]
+    answers = {}
+    for dtype in (np.float16, np.float64):
+        x = mg.tensor(values.astype(np.float16).astype(dtype), requires_grad=True)
+        y = f(x)
+        y.sum().backward()
+        assert y.dtype == x.grad.dtype == dtype
+        answers[dtype] = y.numpy().astype(float), x.grad.numpy().astype(float)
+    for half, double in zip(*answers.values(), strict=True):
+        np.testing.assert_allclose(half, double, rtol=4e-3, atol=2e-3 * np.abs(double).max() + 2e-4)

@@ -11,8 +11,8 @@ import glob
 import os
 import shutil
 import stat
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO
 
 from minigrad import safetensors, tree
@@ -41,12 +41,15 @@ def save(path: PathLike, tree_or_object: Any = None, /, **parts: Any) -> None:
     Arrays come from any device. Dropout draws from `minigrad.default_generator()`: save that too where it is used.
 
     The file is written beside, under another name, flushed to the disk, and renamed: whenever the process is killed or
-    the machine stops, the path holds the whole new file or what it held before. What a killed process leaves behind is
-    removed by the next save to the same path.
+    the machine stops, the path holds the whole new file or what it held before. Once `save` has returned, it is the new
+    one; where the system can't flush a folder (Windows, some file systems, a folder that may be written but not read)
+    the machine has to run on for some seconds for that. What a killed process leaves behind is removed by the next save
+    to the same path.
 
     Raises TypeError for what cannot be saved, ValueError for a tree that is nested too deep or is too long without its
     arrays (100 MB), and OSError, with the system's number, where the disk is full, the folder not writable, or the path
-    that of a folder, a pipe or a device. What the path held is then unchanged.
+    that of a folder, a pipe or a device. What the path held is then unchanged; only where the disk fails in the last
+    step, flushing the folder, is the new file there, and the error says so.
 
     >>> import minigrad as mg, nn, optim, tempfile, os
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(), nn.Linear(3, 1))
@@ -62,12 +65,14 @@ def save(path: PathLike, tree_or_object: Any = None, /, **parts: Any) -> None:
     whole = {name: _state(part) for name, part in parts.items()} if parts else _state(tree_or_object)
     place = _real("save", path)
     text, arrays = tree.dumps(whole)
+    told = "not saved, what was there is unchanged"
     try:
-        _replace(place, lambda file: safetensors.write(file, arrays, text))
+        with _open_folder(os.path.dirname(place)) as folder:  # first: once the file is replaced, only the disk may fail
+            _replace(place, lambda file: safetensors.write(file, arrays, text))
+            told = "saved, but the disk did not confirm it: if the machine stops, the path may hold what was there"
+            _sync_folder(folder)
     except OSError as error:
-        told = f"{error.strerror}; not saved, what was there is unchanged"
-        raise OSError(error.errno, told, place) from error
-    _sync_folder(os.path.dirname(place))
+        raise OSError(error.errno, f"{error.strerror}; {told}", place) from error
 
 
 def load(path: PathLike, target: Any = None, /, **parts: Any) -> Any:
@@ -229,12 +234,28 @@ def _lock(file: BinaryIO, wait: bool) -> None:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _sync_folder(folder: str) -> None:
-    """Have the disk know of a file that was renamed."""
-    if not fcntl:
+@contextmanager
+def _open_folder(path: str) -> Iterator[int | None]:
+    """A folder's descriptor; None where folders have none (Windows), and where this one may be written but not read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EISDIR):
+            raise
+        descriptor = None
+    try:
+        yield descriptor
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _sync_folder(descriptor: int | None) -> None:
+    """Have the disk know of a file that was renamed, where the file system can do so: some can't for folders."""
+    if descriptor is None:
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise

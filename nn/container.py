@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, MutableSequence
+from itertools import count
 from typing import Any
 
 from nn.module import Module
@@ -15,11 +17,41 @@ def _checked(owner: Module, name: object, module: Any, kind: Any = Module) -> An
     return module
 
 
-class Sequential(Module):
-    """Modules, or any functions of one tensor, applied one after the other.
+def _checked_name(owner: Module, name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"{type(owner).__name__}: expected a string as key, got a {type(name).__name__}")
+    if not name or "." in name:
+        raise ValueError(f"{type(owner).__name__}: a name must be without dots, and not empty, got {name!r}")
+    return name
+
+
+def _several(owner: Module, modules: Any) -> list[Any]:
+    if not isinstance(modules, Iterable):
+        raise TypeError(f"{type(owner).__name__}: expected several modules, got a {type(modules).__name__}")
+    return list(modules)
+
+
+def _checked_index(owner: Any, index: Any) -> int:
+    """An index, which may be negative, as an integer."""
+    name, n = type(owner).__name__, len(owner)
+    try:
+        i = operator.index(index)
+    except TypeError:
+        raise TypeError(f"{name}: an index must be an integer, got a {type(index).__name__}") from None
+    if not -n <= i < n:
+        raise IndexError(f"{name}: no index {i}, there are {n} modules")
+    return i
+
+
+class Sequential(Module, MutableSequence[Any]):
+    """Modules, or any functions of one tensor, applied one after the other; with the methods of a list.
 
     They are named "0", "1", ... or, where one dictionary is given, by its keys: `model.head` is then the layer "head",
-    and assigning a module to it replaces that layer.
+    and assigning a module to it replaces that layer. `insert`, and deleting by index, name them all "0", "1", ... anew,
+    as in torch. A slice keeps the names. `a + b`, `a * 3` and `3 * a` are new ones of the same layers.
+
+    Raises TypeError for what is no module or function, IndexError for an index that there is not, ValueError for a name
+    that is empty or has a dot.
 
     >>> import nn
     >>> nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
@@ -33,9 +65,11 @@ class Sequential(Module):
     def __init__(self, *modules: Any) -> None:
         self._layers: dict[str, Any] = {}
         one = modules[0] if len(modules) == 1 else None
-        named = one.items() if isinstance(one, Mapping) else enumerate(modules)
-        for name, module in named:
-            self._place(str(name), module)
+        if isinstance(one, Mapping):
+            for name, module in one.items():
+                self._place(_checked_name(self, name), module)
+        else:
+            self.extend(modules)
 
     def forward(self, x: Any) -> Any:
         """The last module's answer."""
@@ -43,9 +77,20 @@ class Sequential(Module):
             x = layer(x)
         return x
 
+    # --- layers as attributes
+
+    def _members(self) -> Iterator[tuple[str, Any]]:
+        yield from super()._members()
+        yield from self._layers.items()
+
     def _place(self, name: str, module: Any) -> None:
         self._layers[name] = _checked(self, name, module, Callable)
-        super().__setattr__(name, module)
+
+    def __getattr__(self, name: str) -> Any:
+        layers = vars(self).get("_layers", {})
+        if name not in layers:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        return layers[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(value, Module) or name in vars(self).get("_layers", ()):
@@ -54,14 +99,15 @@ class Sequential(Module):
             super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
-        super().__delattr__(name)
-        self._layers.pop(name, None)
+        if name in self._layers:
+            del self._layers[name]
+        else:
+            super().__delattr__(name)
 
-    def append(self, module: Any) -> Sequential:
-        """Put a module at the end, and return the container."""
-        name = next(str(i) for i in range(len(self), 2 * len(self) + 1) if str(i) not in self._layers)
-        self._place(name, module)
-        return self
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._layers]
+
+    # --- layers as a list
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -69,19 +115,78 @@ class Sequential(Module):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._layers.values())
 
-    def __getitem__(self, index: int | slice) -> Any:
+    def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return Sequential(dict(list(self._layers.items())[index]))
-        return list(self._layers.values())[index]
+        return list(self)[_checked_index(self, index)]
 
-    def __setitem__(self, index: int, module: Any) -> None:
-        self._place(list(self._layers)[index], module)
+    def __setitem__(self, index: Any, module: Any) -> None:
+        self._place(list(self._layers)[_checked_index(self, index)], module)
+
+    def __delitem__(self, index: Any) -> None:
+        layers = list(self)
+        del layers[index if isinstance(index, slice) else _checked_index(self, index)]
+        self._number(layers)
+
+    def _number(self, layers: Iterable[Any]) -> None:
+        self._layers = {str(i): layer for i, layer in enumerate(layers)}
+
+    def insert(self, index: int, module: Any) -> Sequential:  # type: ignore[override]
+        """Put a module in front of the one at `index`, or, where that is the length, at the end; return the container.
+
+        Raises IndexError for an index beyond.
+        """
+        place = len(self) if index == len(self) else _checked_index(self, index)
+        layers = [*self]
+        layers.insert(place, _checked(self, place, module, Callable))
+        self._number(layers)
+        return self
+
+    def append(self, module: Any) -> Sequential:  # type: ignore[override]
+        """Put a module at the end, and return the container."""
+        self._place(next(name for name in map(str, count(len(self))) if name not in self._layers), module)
+        return self
+
+    def extend(self, modules: Iterable[Any]) -> Sequential:  # type: ignore[override]
+        """Put modules at the end, and return the container."""
+        for i, module in enumerate(given := _several(self, modules), len(self)):
+            _checked(self, str(i), module, Callable)
+        for module in given:
+            self.append(module)
+        return self
+
+    def __add__(self, other: Sequential) -> Sequential:
+        return Sequential(*self, *_sequential("+", other))
+
+    def __iadd__(self, other: Sequential) -> Sequential:  # type: ignore[override,misc]
+        return self.extend(_sequential("+=", other))
+
+    def __mul__(self, times: int) -> Sequential:
+        return Sequential(*self._repeated(times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:  # type: ignore[misc]
+        return self.extend(self._repeated(times)[len(self) :])
+
+    def _repeated(self, times: int) -> list[Any]:
+        if not isinstance(times, int):
+            raise TypeError(f"Sequential: can be multiplied by an integer, got a {type(times).__name__}")
+        if times < 1:
+            raise ValueError(f"Sequential: can be multiplied by a positive integer, got {times}")
+        return [*self] * times
+
+
+def _sequential(sign: str, other: Any) -> Sequential:
+    if not isinstance(other, Sequential):
+        raise TypeError(f"Sequential: {sign} takes a Sequential, got a {type(other).__name__}")
+    return other
 
 
 class ModuleList(Module, MutableSequence[Any]):
     """A list of modules, named "0", "1", ... in the order of the list, with the methods of a list.
 
-    Raises TypeError for what is no module.
+    Raises TypeError for what is no module, IndexError for an index that there is not.
     """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
@@ -95,20 +200,25 @@ class ModuleList(Module, MutableSequence[Any]):
     def __len__(self) -> int:
         return len(self._layers)
 
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._layers)
+
     def __getitem__(self, index: Any) -> Any:
-        return ModuleList(self._layers[index]) if isinstance(index, slice) else self._layers[index]
+        return (
+            ModuleList(self._layers[index]) if isinstance(index, slice) else self._layers[_checked_index(self, index)]
+        )
 
     def __setitem__(self, index: Any, module: Any) -> None:
-        modules = list(module) if isinstance(index, slice) else [module]
-        for each in modules:
-            _checked(self, index, each)
-        self._layers[index] = modules if isinstance(index, slice) else module
+        if isinstance(index, slice):
+            self._layers[index] = self._all_checked(module)
+        else:
+            self._layers[_checked_index(self, index)] = _checked(self, index, module)
 
     def __delitem__(self, index: Any) -> None:
-        del self._layers[index]
+        del self._layers[index if isinstance(index, slice) else _checked_index(self, index)]
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
-        return ModuleList([*self, *other])
+        return ModuleList(self).extend(other)
 
     def insert(self, index: int, value: Module) -> None:
         """Put a module in front of the one at `index`."""
@@ -121,15 +231,18 @@ class ModuleList(Module, MutableSequence[Any]):
 
     def extend(self, values: Iterable[Module]) -> ModuleList:  # type: ignore[override]
         """Put modules at the end, and return the list."""
-        for module in list(values):
-            self.append(module)
+        self._layers += self._all_checked(values, len(self))
         return self
+
+    def _all_checked(self, modules: Any, first: int = 0) -> list[Any]:
+        return [_checked(self, i, module) for i, module in enumerate(_several(self, modules), first)]
 
 
 class ModuleDict(Module, MutableMapping[str, Any]):
     """A dictionary of modules, in the order in which they were put in, with the methods of a dictionary.
 
-    Raises TypeError for what is no module and for keys that are not strings.
+    Raises TypeError for what is no module and for keys that are not strings, ValueError for one that is empty or has a
+    dot, KeyError for one that there is not.
     """
 
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
@@ -153,9 +266,15 @@ class ModuleDict(Module, MutableMapping[str, Any]):
         return self._layers[key]
 
     def __setitem__(self, key: str, module: Any) -> None:
-        if not isinstance(key, str):
-            raise TypeError(f"ModuleDict: expected a string as key, got a {type(key).__name__}")
-        self._layers[key] = _checked(self, key, module)
+        self._layers[_checked_name(self, key)] = _checked(self, key, module)
 
     def __delitem__(self, key: str) -> None:
         del self._layers[key]
+
+    def update(self, modules: Any = (), /, **named: Module) -> None:
+        """Put in the modules of a dictionary, or of (key, module) pairs, those of the same key in place of others."""
+        try:
+            given = dict(modules, **named)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{type(self).__name__}.update: expected a dictionary or pairs: {error}") from None
+        self._layers.update({_checked_name(self, key): _checked(self, key, module) for key, module in given.items()})

@@ -25,9 +25,12 @@ class DataLoader:
     seed: of the orders; a non-negative integer.
     collate_fn: a function that makes a batch of a list of examples; `default_collate` by default.
 
-    Iterating runs through one epoch; the next `iter` is the next epoch, also where the last was left before its end.
-    Iterators don't disturb each other. `state_dict` says where the latest of them stands, in the middle of an epoch
-    too, and a loader that loads it goes on with the very next batch.
+    Iterating runs through one epoch; the next `iter` is the next epoch. Iterators don't disturb each other.
+
+    Where a loop is left in the middle of an epoch (break, return, an error), a state taken then says so: a loader that
+    loads it, this or another, goes on with the first batch that was not handed out, to the end of that epoch. After the
+    epoch's last batch that is none. Without loading, the next loop over this loader begins the next epoch: the batches
+    that were left out don't come again. The state is always that of the latest iterator.
 
     Raises ValueError for arrays of different or zero length and for a batch size below 1, TypeError for what is no
     dataset.
@@ -36,6 +39,12 @@ class DataLoader:
     >>> x, y = np.arange(10.0), np.arange(10)
     >>> [labels.tolist() for _, labels in DataLoader((x, y), batch_size=4)]
     [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    >>> first, second = DataLoader(y, batch_size=4), DataLoader(y, batch_size=4)
+    >>> for _ in first:
+    ...     break
+    >>> second.load_state_dict(first.state_dict())
+    >>> [labels.tolist() for labels in second]
+    [[4, 5, 6, 7], [8, 9]]
     """
 
     def __init__(
@@ -155,9 +164,16 @@ def default_collate(examples: Sequence[Any]) -> Any:
     >>> default_collate([{"x": 0.5, "y": 1}, {"x": 1.5, "y": 0}])["y"].tolist()
     [1, 0]
     """
+    if not examples:
+        raise ValueError("default_collate: expected at least one example, got none")
     first = examples[0]
     if isinstance(first, str | bytes):
         return list(examples)
+    for kind in (Mapping, tuple | list):
+        others = [each for each in examples if isinstance(first, kind) and not isinstance(each, kind)]
+        if others:
+            names = type(first).__name__, type(others[0]).__name__
+            raise TypeError(f"default_collate: examples of different types, a {names[0]} and a {names[1]}")
     if isinstance(first, Mapping):
         if any(each.keys() != first.keys() for each in examples):
             raise ValueError(f"default_collate: examples with keys other than {list(first)}")

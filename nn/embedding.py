@@ -54,7 +54,7 @@ class Embedding(Module):
         for name, value in (("num_embeddings", num_embeddings), ("embedding_dim", embedding_dim)):
             if not isinstance(value, int | np.integer) or value < 1:
                 raise ValueError(f"Embedding: {name} must be a positive integer, got {value!r}")
-        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+        if padding_idx is not None and padding_idx not in range(-num_embeddings, num_embeddings):
             raise ValueError(f"Embedding: padding_idx must be one of {num_embeddings} rows, got {padding_idx}")
         self.num_embeddings, self.embedding_dim = int(num_embeddings), int(embedding_dim)
         F.check_norm("Embedding", max_norm, norm_type)

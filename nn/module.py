@@ -12,6 +12,7 @@ import numpy as np
 from minigrad import RowSparse, Tensor, backend
 from minigrad.tape import RemovableHandle, Variable
 from minigrad.tensor import as_array
+from nn.backward_hooks import BackwardHooks
 from nn.parameter import Buffer, Parameter
 
 M = TypeVar("M", bound="Module")
@@ -56,6 +57,8 @@ class Module:
     training = True
     _pre_hooks: dict[int, Any] | None = None  # ForwardHooks
     _hooks: dict[int, Any] | None = None
+    _backward_pre_hooks: dict[int, Any] | None = None  # functions
+    _backward_hooks: dict[int, Any] | None = None
 
     def forward(self, *args: Any, **options: Any) -> Any:
         """What the module computes."""
@@ -63,11 +66,12 @@ class Module:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "forward" in vars(cls):
+        forwards = [vars(base).get("forward") for base in cls.__mro__]
+        if cls.__call__ in (Module.__call__, Module._call_with_hooks, *forwards):  # else the class has one of its own
             cls.__call__ = cls.forward  # type: ignore[method-assign]
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """`forward`: a call goes there directly, until a hook is registered on a module of the class."""
+        """`forward`: a call goes there directly, until a module of the class gets a hook, or a `forward` of its own."""
         return self.forward(*args, **options)
 
     def _call_with_hooks(self, *args: Any, **kwargs: Any) -> Any:
@@ -75,10 +79,16 @@ class Module:
         answer = None
         try:
             args, kwargs = self._run_pre_hooks(args, kwargs)
+            around = None
+            if self._backward_pre_hooks or self._backward_hooks:
+                around = BackwardHooks(self, self._backward_pre_hooks or {}, self._backward_hooks or {})
+                args = around.before(args)
             answer = self.forward(*args, **kwargs)
             while waiting:
                 changed = waiting.pop(0)(self, args, kwargs, answer)
                 answer = answer if changed is None else changed
+            if around:
+                answer = around.after(answer)
         except Exception:
             for hook in waiting:
                 if hook.always_call:
@@ -140,7 +150,40 @@ class Module:
         self._hooks = self._hooks or {}
         return self._registered(self._hooks, ForwardHook(hook, with_kwargs, always_call), prepend)
 
-    def _registered(self, hooks: dict[int, Any], hook: ForwardHook, prepend: bool) -> RemovableHandle:
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_output)` in a backward, before it goes through the module.
+
+        grad_output: a tuple of the gradients of the module's answer, or of each member of it where it is a tuple; zeros
+            for one that was not used. None for what is no Tensor or wants no gradient.
+        The hook returns None, or the gradients to go on with, in such a tuple or, where there is one, without.
+        prepend: call it before the hooks that are there already.
+
+        A backward raises ValueError for gradients of another number or shape, TypeError for what is none.
+        """
+        self._backward_pre_hooks = self._backward_pre_hooks or {}
+        return self._registered(self._backward_pre_hooks, hook, prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` in a backward, once the gradients of all inputs are there.
+
+        grad_input: a tuple of the gradients of the positional arguments, None for what is no Tensor or wants no
+            gradient. Where none wants one, as in a first layer, the hook is called when grad_output is there.
+        grad_output: as of `register_full_backward_pre_hook`, and as its hooks have left it.
+        What the hook returns, if not None, replaces grad_input; otherwise as there.
+
+        Inputs and answers are copied once where there are such hooks. A `grad` that asks for no gradient of an input,
+        or of what it was computed from, doesn't call the hook.
+
+        >>> import minigrad as mg, nn
+        >>> layer, x = nn.Linear(2, 1), mg.tensor([[1.0, 2.0]], requires_grad=True)
+        >>> with layer.register_full_backward_hook(lambda layer, grad_input, grad_output: print(grad_output)):
+        ...     layer(x).backward()
+        (tensor([[1.]]),)
+        """
+        self._backward_hooks = self._backward_hooks or {}
+        return self._registered(self._backward_hooks, hook, prepend)
+
+    def _registered(self, hooks: dict[int, Any], hook: Callable[..., Any], prepend: bool) -> RemovableHandle:
         self._heed_hooks()
         earlier = dict(hooks)
         handle = RemovableHandle(hooks, hook)
@@ -154,7 +197,8 @@ class Module:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self._pre_hooks or self._hooks:  # a copy in a new process, where none was registered
+        hooks = self._pre_hooks, self._hooks, self._backward_pre_hooks, self._backward_hooks
+        if any(hooks) or "forward" in state:  # a copy in a new process, where none was registered
             self._heed_hooks()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -166,6 +210,8 @@ class Module:
             )
         if isinstance(present, Buffer) and isinstance(value, Variable) and not isinstance(value, Parameter | Buffer):
             value = Buffer(value, persistent=present.persistent)
+        if name == "forward":
+            self._heed_hooks()
         object.__setattr__(self, name, value)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -371,8 +417,10 @@ class Module:
         unexpected = [name for name in state_dict if name not in own]
         if strict and (missing or unexpected):
             raise ValueError(f"load_state_dict of {type(self).__name__}: missing {missing}, unexpected {unexpected}")
-        values = {name: as_array(state_dict[name]) for name in own if name in state_dict}
+        values = {name: _loaded_value(name, state_dict[name]) for name in own if name in state_dict}
         for name, value in values.items():
+            if backend.read_only(own[name].data):
+                raise ValueError(f"load_state_dict: {name} can't be written: its array is read-only")
             if value.shape != own[name].shape:
                 raise ValueError(f"load_state_dict: {name} has shape {own[name].shape}, the value {value.shape}")
             if value.dtype.kind not in "biuf":
@@ -395,6 +443,13 @@ class Module:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [line for line in (self.extra_repr(), *lines) if line]
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def _loaded_value(name: str, value: Any) -> Any:
+    try:
+        return as_array(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"load_state_dict: {name}: {error}") from None
 
 
 def _moved(array: Any, device: str | None, dtype: Any) -> Any:

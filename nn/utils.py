@@ -87,16 +87,25 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any) -> 
     """Multiply all gradients by max_norm / (total_norm + 1e-6) where this is below 1: the 1e-6 is torch's.
 
     max_norm: ≥ 0.
-    total_norm: what `get_total_norm` has found, a Tensor of shape () or a number.
+    total_norm: what `get_total_norm` has found, a Tensor of shape () or a number, ≥ 0; a NaN goes into all gradients.
 
-    Raises ValueError for a max_norm that is negative or NaN.
+    Raises ValueError for a max_norm that is negative or NaN, and for a total_norm that is negative (on a GPU it isn't
+    looked at) or has a shape, TypeError for what is no number.
     """
-    limit = _number("clip_grads_with_norm_: max_norm", max_norm)
+    name = "clip_grads_with_norm_"
+    limit = _number(f"{name}: max_norm", max_norm)
     if not limit >= 0:
-        raise ValueError(f"clip_grads_with_norm_: max_norm must be at least 0, got {max_norm!r}")
-    gradients = [p.grad for p in _writable("clip_grads_with_norm_", parameters)]
+        raise ValueError(f"{name}: max_norm must be at least 0, got {max_norm!r}")
+    norm = _raw(total_norm)
+    if not backend.is_array(norm):
+        norm = np.asarray(_number(f"{name}: total_norm", norm))
+    if norm.shape:
+        raise ValueError(f"{name}: total_norm must be one number, got shape {norm.shape}")
+    if backend.device_of(norm) == "cpu" and norm < 0:
+        raise ValueError(f"{name}: total_norm must be at least 0, got {norm.item():g}")
+    gradients = [p.grad for p in _writable(name, parameters)]
     with np.errstate(invalid="ignore"):
-        scale = np.minimum(limit / (_raw(total_norm) + 1e-6), 1.0)
+        scale = np.minimum(limit / (norm + 1e-6), 1.0)
         for gradient in gradients:
             _multiply(gradient, scale)
 
@@ -270,7 +279,10 @@ def parameters_to_vector(parameters: Any) -> Tensor:
 
     Raises ValueError where there are none.
     """
-    vector: Tensor = ops.concatenate([p.reshape(-1) for p in _listed("parameters_to_vector", parameters)])
+    given = _listed("parameters_to_vector", parameters)
+    if not given:
+        raise ValueError("parameters_to_vector: expected at least one parameter, got none (or a used-up generator)")
+    vector: Tensor = ops.concatenate([p.reshape(-1) for p in given])
     return vector
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from minigrad import Tensor, backend, no_grad
 from minigrad.tensor import as_array
-from optim.hyperparameters import FINITE, UNIT, count, one_of
+from optim.hyperparameters import NONNEGATIVE, UNIT, count, function, one_of, optional
 from optim.interrupt import uninterrupted
 from optim.lr_scheduler.base import LRScheduler, all_or_nothing, checked_optimizer, for_each_group, shared
 from optim.lr_scheduler.schedule import half_cosine
@@ -153,7 +153,7 @@ class AveragedModel:
 
     n_averaged: the number of updates.
 
-    Raises ValueError where both functions are given.
+    Raises ValueError where both functions are given, TypeError for what is no function.
 
     P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018; B. T. Polyak,
     A. B. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30 (1992).
@@ -184,8 +184,8 @@ class AveragedModel:
         if device is not None:
             self.module.to(device)
         self.n_averaged = 0
-        self.avg_fn, self.use_buffers = avg_fn, use_buffers
-        self.multi_avg_fn = multi_avg_fn
+        self.avg_fn, self.use_buffers = optional(function)("AveragedModel: avg_fn", avg_fn), use_buffers
+        self.multi_avg_fn = optional(function)("AveragedModel: multi_avg_fn", multi_avg_fn)
 
     def update_parameters(self, model: Any) -> None:
         """Take the model's parameters, as they are now, into the average.
@@ -377,7 +377,7 @@ class SWALR(LRScheduler):
     nobody else writes lr it is f(t)·base_lr + (1 - f(t))·swa_lr. So a SWALR can be made at the start, and stepped once
     another scheduler has brought lr down.
 
-    swa_lr: a number, or a list of one for each group, kept as the group's "swa_lr".
+    swa_lr: ≥ 0, a number, or a list of one for each group, kept as the group's "swa_lr".
     anneal_epochs: a whole number from 0; with 0 lr is swa_lr at once. Default 10.
     anneal_strategy: "cos" or "linear". Default "cos".
 
@@ -409,7 +409,7 @@ class SWALR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         swa_lrs = for_each_group("SWALR: swa_lr", checked_optimizer(optimizer), swa_lr)
-        swa_lrs = [FINITE("SWALR: swa_lr", value) for value in swa_lrs]
+        swa_lrs = [NONNEGATIVE("SWALR: swa_lr", value) for value in swa_lrs]
         self.anneal_epochs = count("SWALR: anneal_epochs", anneal_epochs)
         self._anneal_strategy = one_of("cos", "linear")("SWALR: anneal_strategy", anneal_strategy)
         with all_or_nothing(*optimizer.param_groups):

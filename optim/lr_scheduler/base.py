@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from minigrad import backend
-from optim.hyperparameters import NONNEGATIVE, count, list_of, number
+from optim.hyperparameters import FINITE, NONNEGATIVE, count, list_of, number
 from optim.lr_scheduler.schedule import Factor, Schedule
 from optim.optimizer import Optimizer
 
@@ -78,7 +78,8 @@ class LRScheduler:
 
         epoch: jumps there by the closed form, which drops what was edited from outside; ≥ 0.
 
-        Raises ValueError for a negative epoch, and where a group was added that lacks what others were given.
+        Raises ValueError for a negative epoch, for an lr that is not finite, and where a group was added that lacks
+        what others were given, TypeError for an lr that is no number.
         """
         backend.refuse("a scheduler's step, which belongs between two steps,")
         if self._step_count == 1 and self.optimizer.steps_taken == self._steps_before:
@@ -131,7 +132,8 @@ class LRScheduler:
         groups = self.optimizer.param_groups
         if len(values) != len(groups):
             raise ValueError(f"{type(self).__name__}: got {len(values)} values for {len(groups)} parameter groups")
-        self._last_lr = [number(f"{type(self).__name__}: the value of group {i}", v) for i, v in enumerate(values)]
+        what = f"{type(self).__name__}: {self._setting} at step {self.last_epoch}"
+        self._last_lr = [FINITE(f"{what} of group {i}", value) for i, value in enumerate(values)]
         for group, value in zip(groups, self._last_lr, strict=True):
             self._set(group, value)
 

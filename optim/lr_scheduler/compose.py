@@ -18,8 +18,10 @@ class _Composite(LRScheduler):
 
     _schedulers: list[LRScheduler]
 
-    def _take(self, schedulers: Iterable[Any], optimizer: Optimizer | None) -> None:
+    def _take(self, schedulers: Any, optimizer: Optimizer | None) -> None:
         name = type(self).__name__
+        if not isinstance(schedulers, Iterable):
+            raise TypeError(f"{name}: schedulers must be a list of schedulers, got a {type(schedulers).__name__}")
         schedulers = list(schedulers)
         if not schedulers:
             raise ValueError(f"{name}: expected at least one scheduler, got none")
@@ -68,6 +70,8 @@ class SequentialLR(_Composite):
         self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int], last_epoch: int = -1
     ) -> None:
         self._take(schedulers, checked_optimizer(optimizer))
+        if not isinstance(milestones, Iterable):
+            raise TypeError(f"SequentialLR: milestones must be a list of steps, got {milestones!r}")
         milestones = [count("SequentialLR: milestones", milestone) for milestone in milestones]
         if len(milestones) != len(self._schedulers) - 1:
             raise ValueError(

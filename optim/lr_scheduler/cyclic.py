@@ -8,7 +8,7 @@ from typing import Any
 
 from optim.hyperparameters import FINITE, NONNEGATIVE, POSITIVE, UNIT, flag, from_one, function, one_of, optional
 from optim.lr_scheduler.base import LRScheduler, all_or_nothing, checked_optimizer, for_each_group, shared
-from optim.lr_scheduler.schedule import Factor, Schedule, half_cosine
+from optim.lr_scheduler.schedule import Factor, Schedule, half_cosine, returned
 from optim.optimizer import Optimizer
 
 # --- warm restarts
@@ -149,7 +149,7 @@ class _Triangles(Factor):
     def scale_fn(self, x: float) -> float:
         """The scale of cycle x = 1, 2, …, or, where scale_mode is "iterations", of step x."""
         if self._scale_fn_custom is not None:
-            return float(self._scale_fn_custom(x))
+            return returned(f"{type(self).__name__}: scale_fn({x})", self._scale_fn_custom(x))
         match self.mode:
             case "triangular":
                 return 1.0
@@ -256,8 +256,9 @@ class CyclicLR(_Triangles, _MomentumCycler):
             group.update(max_momentum=self.max_momentums[i], base_momentum=self.base_momentums[i])
 
     def get_lr(self) -> list[float]:
-        f = self.f(self.last_epoch)
-        return [low + (high - low) * f for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+        f, where = self.f(self.last_epoch), f"CyclicLR: lr at step {self.last_epoch} of group"
+        lrs = [low + (high - low) * f for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+        return [NONNEGATIVE(f"{where} {i}", lr) for i, lr in enumerate(lrs)]
 
     def momentums(self) -> list[float]:
         f = self.f(self.last_epoch)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from optim.hyperparameters import function
+from optim.hyperparameters import NONNEGATIVE, function
 from optim.lr_scheduler.base import LRScheduler, checked_optimizer, for_each_group, shared
-from optim.lr_scheduler.schedule import Factor
+from optim.lr_scheduler.schedule import Factor, returned
 from optim.optimizer import Optimizer
 
 Function = Callable[[int], float]
@@ -29,7 +29,7 @@ class Lambda(Factor):
         self.lr_lambda = lr_lambda
 
     def f(self, t: float) -> float:
-        return self.lr_lambda(t)
+        return returned(f"{type(self).__name__}: lr_lambda({t})", self.lr_lambda(t))
 
 
 class Multiplicative(Factor):
@@ -47,7 +47,8 @@ class Multiplicative(Factor):
         self.lr_lambda = lr_lambda
 
     def f(self, t: float) -> float:
-        return math.prod(self.lr_lambda(i) for i in range(1, int(t) + 1))
+        name = type(self).__name__
+        return math.prod(returned(f"{name}: lr_lambda({i})", self.lr_lambda(i)) for i in range(1, int(t) + 1))
 
 
 class _FunctionLR(LRScheduler):
@@ -64,6 +65,12 @@ class _FunctionLR(LRScheduler):
         if len(self.lr_lambdas) < len(self.base_lrs):
             self.lr_lambdas = [*self.lr_lambdas, shared(f"{type(self).__name__}: lr_lambda", self.lr_lambdas)]
 
+    def _factors(self) -> list[float]:
+        """What the functions return for this epoch."""
+        what = f"{type(self).__name__}: lr_lambda({self.last_epoch})"
+        values = [lr_lambda(self.last_epoch) for lr_lambda in self.lr_lambdas]
+        return [returned(f"{what} of group {i}", value, NONNEGATIVE) for i, value in enumerate(values)]
+
 
 class LambdaLR(_FunctionLR):
     """lr = base_lr·lr_lambda(t), as in torch; see Lambda and LRScheduler.
@@ -73,12 +80,13 @@ class LambdaLR(_FunctionLR):
     lr is set anew at every step: what was edited from outside is dropped. Functions are not saved; a callable object
     is, by its attributes. Unlike torch's, a built-in function does not make `state_dict` fail.
 
-    Raises TypeError for what is no function, ValueError for a list of another length than there are groups.
+    Raises TypeError for what is no function, ValueError for a list of another length than there are groups. A step
+    raises TypeError where a function returns no number, and ValueError where the number is negative or not finite
+    (torch sets such an lr); nothing has changed then.
     """
 
     def get_lr(self) -> list[float]:
-        pairs = zip(self.lr_lambdas, self.base_lrs, strict=True)
-        return [base * lr_lambda(self.last_epoch) for lr_lambda, base in pairs]
+        return [base * factor for base, factor in zip(self.base_lrs, self._factors(), strict=True)]
 
 
 class MultiplicativeLR(_FunctionLR):
@@ -90,7 +98,7 @@ class MultiplicativeLR(_FunctionLR):
     for those of the next epoch; `step(epoch)`, and SequentialLR at a milestone, multiply too. Saving is as in LambdaLR.
     See Multiplicative and LRScheduler.
 
-    Raises TypeError for what is no function, ValueError for a list of another length than there are groups.
+    Raises as LambdaLR does.
     """
 
     def get_lr(self) -> list[float]:
@@ -98,4 +106,4 @@ class MultiplicativeLR(_FunctionLR):
         lrs = [self._get(group, "lr") for group in self.optimizer.param_groups]
         if self._is_initial:
             return lrs
-        return [lr * lr_lambda(self.last_epoch) for lr, lr_lambda in zip(lrs, self.lr_lambdas, strict=True)]
+        return [lr * factor for lr, factor in zip(lrs, self._factors(), strict=True)]

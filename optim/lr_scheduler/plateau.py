@@ -78,7 +78,8 @@ class ReduceLROnPlateau(Checked, LRScheduler):
 
         Raises TypeError for what is no number, ValueError where a group was added and min_lr was given as a list.
         """
-        current = number("ReduceLROnPlateau.step: metrics", metrics)
+        metric = metrics.reshape(()) if getattr(metrics, "size", 0) == 1 else metrics
+        current = number("ReduceLROnPlateau.step: metrics", metric)
         with self._all_or_nothing():
             self.last_epoch = self.last_epoch + 1 if epoch is None else count("ReduceLROnPlateau.step: epoch", epoch)
             if self._is_better(current):

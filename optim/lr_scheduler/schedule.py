@@ -15,6 +15,12 @@ def half_cosine(x: float) -> float:
     return (1 + math.cos(math.pi * x)) / 2
 
 
+def returned(name: str, value: Any, check: Check = FINITE) -> float:
+    """A check of what a user's function has returned: a finite number; True and False are 1 and 0."""
+    checked: float = check(name, int(value) if isinstance(value, bool | np.bool_) else value)
+    return checked
+
+
 class Checked:
     """What checks its attributes whenever they are set, as it is made, later, or on load."""
 

@@ -518,6 +518,71 @@ def test_contents_reach_the_disk_before_the_name_and_the_name_before_save_return
     assert calls == [("file", size), ("replace", size), ("folder", None)]
 
 
+def folder_fails(monkeypatch, call, number):
+    """Have one of the two calls fail for folders alone."""
+    real = getattr(os, call)
+
+    def failing(target, *more):
+        if stat.S_ISDIR(os.stat(target).st_mode):
+            raise OSError(number, os.strerror(number))
+        return real(target, *more)
+
+    monkeypatch.setattr(checkpoint.os, call, failing)
+
+
+def open_descriptors():
+    return len(os.listdir("/dev/fd"))
+
+
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [("open", n) for n in (errno.EACCES, errno.EPERM, errno.EISDIR)]
+    + [("fsync", n) for n in (errno.EBADF, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)],
+)
+def test_folders_that_the_system_cannot_flush(path, monkeypatch, call, number):
+    before = open_descriptors()
+    folder_fails(monkeypatch, call, number)
+    for i in range(2):
+        mg.save(path, x=i)
+        assert mg.load(path) == {"x": i}
+    assert os.listdir(path.parent) == [path.name]
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ELOOP])
+def test_a_folder_that_cannot_be_opened_is_noticed_before_anything_changes(path, monkeypatch, number):
+    mg.save(path, x=1)
+    folder_fails(monkeypatch, "open", number)
+    with pytest.raises(OSError, match=r"; not saved, what was there is unchanged: .*run.safetensors") as caught:
+        mg.save(path, x=2)
+    assert caught.value.errno == number
+    assert mg.load(path) == {"x": 1}
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fails_at_the_last_step_is_not_passed_over(path, monkeypatch, number):
+    mg.save(path, x=1)
+    before = open_descriptors()
+    folder_fails(monkeypatch, "fsync", number)
+    with pytest.raises(OSError, match=r"; saved, but the disk did not confirm it: .*run.safetensors") as caught:
+        mg.save(path, x=2)
+    assert caught.value.errno == number
+    assert mg.load(path) == {"x": 2}
+    assert os.listdir(path.parent) == [path.name]
+    assert open_descriptors() == before
+
+
+def test_a_folder_that_may_be_written_but_not_read():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        path = os.path.join(folder, "run")
+        os.chmod(folder, 0o333)
+        with common_user():
+            mg.save(path, x=1)
+        assert mg.load(path) == {"x": 1}
+        os.chmod(folder, 0o755)
+
+
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 import minigrad as mg

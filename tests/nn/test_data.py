@@ -78,6 +78,37 @@ def test_an_epoch_that_is_left_is_over():
     assert next(iter(batches)).tolist() == epochs[2][0]
 
 
+@quick
+@given(loaders, st.integers(0, 2), st.integers(1, 12), st.sampled_from(["break", "error", "close"]))
+def test_a_loop_that_is_left_goes_on_where_its_state_is_loaded(given_options, epochs, count, how):
+    left, straight = loader(**given_options), loader(**given_options)
+    whole = [epoch(straight) for _ in range(epochs + 2)]
+    for _ in range(epochs):
+        epoch(left)
+    count = min(count, len(left))
+    given_out, iterator = [], iter(left)
+    try:
+        for batch in iterator:
+            given_out.append(batch.tolist())
+            if len(given_out) == count:
+                if how == "error":
+                    raise RuntimeError("in the loop")
+                break
+    except RuntimeError:
+        pass
+    if how == "close":
+        iterator.close()
+    state = left.state_dict()
+    assert (state["epoch"], state["position"]) == (epochs, count)
+    assert given_out == whole[epochs][:count]
+    fresh = loader(**given_options, seed=99)
+    fresh.load_state_dict(state)
+    assert [epoch(fresh), epoch(fresh)] == [whole[epochs][count:], whole[epochs + 1]]
+    assert epoch(left) == whole[epochs + 1]  # the same loader, without loading
+    left.load_state_dict(state)
+    assert epoch(left) == whole[epochs][count:]
+
+
 def test_iterators_do_not_disturb_each_other():
     straight = loader(6, 2, shuffle=True)
     epochs = [epoch(straight) for _ in range(3)]
@@ -191,6 +222,9 @@ WRONG = [
     (lambda: default_collate([(1, 2), (1,)]), ValueError, r"lengths \[1, 2\]"),
     (lambda: default_collate([{"a": 1}, {"b": 1}]), ValueError, r"keys other than \['a'\]"),
     (lambda: default_collate([None]), TypeError, "got a NoneType"),
+    (lambda: default_collate([]), ValueError, "default_collate: expected at least one example, got none"),
+    (lambda: default_collate([{"a": 1}, 3]), TypeError, "examples of different types, a dict and a int"),
+    (lambda: default_collate([(1, 2), 3]), TypeError, "examples of different types, a tuple and a int"),
 ]
 
 

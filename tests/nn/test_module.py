@@ -308,6 +308,76 @@ class Double(nn.Module):
         return 2 * x
 
 
+class Twice:
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class TwiceDouble(Twice, Double):
+    pass
+
+
+class Called(nn.Module):
+    def __call__(self, x):
+        return ("called", self.forward(x))
+
+    def forward(self, x):
+        return x
+
+
+class CalledToo(Called):
+    def forward(self, x):
+        return -x
+
+
+def test_which_forward_a_call_goes_to():
+    assert TwiceDouble()(3) == 12  # by the order of the base classes
+    assert TwiceDouble.__call__ is TwiceDouble.forward  # no call in between
+    with TwiceDouble().register_forward_hook(add_one):
+        assert TwiceDouble()(3) == 12
+
+        class Later(TwiceDouble):
+            pass
+
+        assert Later.__call__ is TwiceDouble.forward
+    assert Called()(3) == ("called", 3)
+    assert CalledToo()(3) == ("called", -3)
+
+
+def minus(x):
+    return -x
+
+
+def test_a_module_with_a_forward_of_its_own():
+    class Fresh(Double):
+        pass
+
+    module, other = Fresh(), Fresh()
+    module.forward = minus
+    assert module(3) == copy.deepcopy(module)(3) == -3
+    assert other(3) == 6
+    del module.forward
+    assert module(3) == 6
+    changed = Double()
+    changed.forward = minus
+    text = pickle.dumps(changed)
+    Double.__call__ = Double.forward  # as in a process where nothing was changed
+    assert pickle.loads(text)(3) == -3
+
+
+def test_nothing_is_loaded_into_memory_that_is_read_only():
+    layer = nn.Linear(1, 1)
+    before = layer.state_dict()
+    layer.bias.data.flags.writeable = False
+    with pytest.raises(ValueError, match="load_state_dict: bias can't be written: its array is read-only"):
+        layer.load_state_dict({"weight": [[5.0]], "bias": [3.0]})
+    with pytest.raises(TypeError, match="load_state_dict: weight: tensor: data of type str gives no numeric array"):
+        layer.load_state_dict({"weight": "x", "bias": [3.0]})
+    assert {name: value.tolist() for name, value in layer.state_dict().items()} == {
+        name: value.tolist() for name, value in before.items()
+    }
+
+
 def test_hooks_are_copied_and_pickled():
     module = Double()
     module.register_forward_hook(add_one)

@@ -514,6 +514,8 @@ other = lambda: nn.Linear(3, 3)
 WRONG = [
     (lambda: get_ema_avg_fn(1.5), ValueError, r"EMA: decay must be in \[0.0, 1.0\], got 1.5"),
     (lambda: get_ema_multi_avg_fn(-0.1), ValueError, "EMA: decay must be in"),
+    (lambda: AveragedModel(nn.Linear(1, 1), avg_fn=3), TypeError, "AveragedModel: avg_fn must be a function, got 3"),
+    (lambda: AveragedModel(nn.Linear(1, 1), multi_avg_fn="x"), TypeError, "multi_avg_fn must be a function, got 'x'"),
     (lambda: get_ema_avg_fn("0.9"), TypeError, "EMA: decay must be a number"),
     (lambda: get_ema_avg_fn(0.9, warmup=True, bias_correction=True), ValueError, "choose one"),
     (lambda: get_ema_multi_avg_fn(1.0, bias_correction=True), ValueError, "needs a decay below 1"),
@@ -662,6 +664,7 @@ def test_a_group_that_is_added():
     [
         ({"swa_lr": [0.1]}, ValueError, "SWALR: swa_lr must have one value for each parameter group: got 1 for 2"),
         ({"swa_lr": "0.1"}, TypeError, "SWALR: swa_lr must be a number, got '0.1'"),
+        ({"swa_lr": [0.1, -1]}, ValueError, r"SWALR: swa_lr must be in \[0.0, inf\), got -1"),
         (
             {"swa_lr": 0.1, "anneal_epochs": -1},
             ValueError,

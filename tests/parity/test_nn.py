@@ -309,6 +309,73 @@ def test_hooks_are_called_alike(fails):
     assert trace(nn, fails) == trace(torch.nn, fails)
 
 
+def backward_trace(package, tensor, case):
+    """What full backward hooks of nested modules see in a backward, what they replace, and the gradients at the end."""
+    seen = []
+
+    class Product(package.Module):
+        def forward(self, x, y):
+            return x * y, x + y
+
+    class Outer(package.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.tanh = Product(), package.Tanh()
+
+        def forward(self, x, y):
+            product, total = self.inner(self.tanh(x), y)
+            return (product * total).sum()
+
+    def hook(name, factor):
+        def note(module, *gradients):
+            seen.append((name, [[None if g is None else g.tolist() for g in side] for side in gradients]))
+            return None if factor is None else tuple(g * factor for g in gradients[0])
+
+        return note
+
+    outer = Outer()
+    for i, (kind, where, factor, prepend) in enumerate(case):
+        module = {"outer": outer, "inner": outer.inner, "tanh": outer.tanh}[where]
+        getattr(module, f"register_full_backward_{kind}")(hook(i, factor), prepend=prepend)
+    x, y = tensor([0.0, 1.0]), tensor([2.0, 3.0])
+    outer(x, y).backward()
+    outer(x, y).backward()
+    return seen, x.grad.tolist(), y.grad.tolist()
+
+
+backward_hooks = st.tuples(
+    st.sampled_from(["hook", "pre_hook"]),
+    st.sampled_from(["outer", "inner", "tanh"]),
+    st.sampled_from([None, 2.0, -0.5]),
+    st.booleans(),
+)
+
+
+@given(st.lists(backward_hooks, min_size=1, max_size=5))
+@settings(max_examples=40)
+def test_full_backward_hooks_are_called_alike(case):
+    ours = backward_trace(nn, lambda values: mg.tensor(np.array(values), requires_grad=True), case)
+    theirs = backward_trace(
+        torch.nn, lambda values: torch.tensor(values, dtype=torch.float64, requires_grad=True), case
+    )
+    assert [name for name, _ in ours[0]] == [name for name, _ in theirs[0]]
+    for (_, found), (_, wanted) in zip(ours[0], theirs[0], strict=True):
+        for side, other in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(side, other, rtol=1e-14)
+    np.testing.assert_allclose(ours[1:], theirs[1:], rtol=1e-14)
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
+def test_full_backward_hooks_where_no_input_wants_a_gradient():
+    seen = []
+    for package, x in ((nn, mg.tensor([[1.0, 2.0]])), (torch.nn, torch.tensor([[1.0, 2.0]]))):
+        layer = package.Linear(2, 1)
+        layer.register_full_backward_hook(lambda module, ins, outs: seen.append((ins, [g.tolist() for g in outs])))
+        layer(x).sum().backward()
+        assert layer.weight.grad.tolist() == [[1, 2]]
+    assert seen == [((None,), [[[1]]])] * 2
+
+
 # --- arguments
 
 DROPPED = {"size_average", "reduce", "foreach", "_stacklevel", "_weight", "_freeze"}
@@ -333,8 +400,8 @@ OPERATIONS = {"F.relu", "F.leaky_relu", "F.elu", "F.silu", "F.sigmoid", "F.tanh"
 """minigrad's own operations: their `input` is called `x`."""
 MISSING = {
     "T_destination", "bfloat16", "call_super_init", "compile", "cpu", "cuda", "double", "dump_patches", "float",
-    "get_extra_state", "half", "ipu", "mtia", "register_backward_hook", "register_full_backward_hook",
-    "register_full_backward_pre_hook", "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook",
+    "get_extra_state", "half", "ipu", "mtia", "register_backward_hook",
+    "register_load_state_dict_post_hook", "register_load_state_dict_pre_hook",
     "register_state_dict_post_hook", "register_state_dict_pre_hook", "set_extra_state", "set_submodule",
     "share_memory", "to_empty", "type", "xpu",
 }  # fmt: skip
@@ -396,3 +463,111 @@ def test_arguments_are_as_torch_documents_them(name):
 
 def test_methods_that_are_missing():
     assert {name for name in dir(torch.nn.Module) if name[0] != "_"} - set(dir(nn.Module)) == MISSING
+
+
+# --- containers
+
+places = st.integers(-4, 4)
+changes_of_both = (
+    st.tuples(st.just("insert"), places)
+    | st.tuples(st.sampled_from(["append", "extend", "+=", "+"]), st.none())
+    | st.tuples(st.sampled_from(["pop", "del", "set"]), places)
+    | st.tuples(st.just("del slice"), st.slices(4))
+)
+changes_of_sequential = changes_of_both | st.tuples(st.sampled_from(["*", "r*", "*="]), st.integers(1, 2))
+
+
+def changed(package, container, how, at, size):
+    """A container after one change; the layers that it brings have `size` inputs, by which they are known."""
+    kind, layer = getattr(package.nn, type(container).__name__), package.nn.Linear(size, 1)
+    match how:
+        case "insert":
+            container.insert(at, layer)
+        case "append":
+            container.append(layer)
+        case "extend":
+            container.extend([layer, layer])
+        case "+=":
+            container += kind(layer) if kind is package.nn.Sequential else [layer]
+        case "+":
+            container = container + (kind(layer) if kind is package.nn.Sequential else [layer])
+        case "pop":
+            container.pop(at)
+        case "del" | "del slice":
+            del container[at]
+        case "set":
+            container[at] = layer
+        case "*":
+            container = container * at
+        case "r*":
+            container = at * container
+        case "*=":
+            container *= at
+    return container
+
+
+def followed(package, container, steps):
+    """What is in a container after each change, or which error there was."""
+    seen = []
+    for size, (how, at) in enumerate(steps, 1):
+        try:
+            container = changed(package, container, how, at, size)
+        except IndexError:
+            seen.append(IndexError)
+        seen.append({name: tuple(value.shape) for name, value in container.state_dict().items()})
+    return seen
+
+
+class Ours:
+    nn = nn
+
+
+@given(st.lists(changes_of_sequential, max_size=6))
+@settings(max_examples=60)
+def test_a_sequential_changes_as_torchs(steps):
+    assert followed(Ours, nn.Sequential(), steps) == followed(torch, torch.nn.Sequential(), steps)
+
+
+@given(st.lists(changes_of_both.filter(lambda step: step[0] != "insert"), max_size=6))
+@settings(max_examples=60)
+def test_a_module_list_changes_as_torchs(steps):
+    assert followed(Ours, nn.ModuleList(), steps) == followed(torch, torch.nn.ModuleList(), steps)
+
+
+@given(st.lists(places.map(abs), min_size=1, max_size=4))
+def test_a_module_list_inserts_as_torchs(at):
+    steps = [("insert", min(place, i)) for i, place in enumerate(at)]  # beyond the end torch fails, a list does not
+    assert followed(Ours, nn.ModuleList(), steps) == followed(torch, torch.nn.ModuleList(), steps)
+
+
+@given(st.slices(4))
+def test_slices_have_the_same_names(part):
+    for name in ("Sequential", "ModuleList"):
+        names = []
+        for package in (nn, torch.nn):
+            layers = [package.Linear(i, 1) for i in range(1, 5)]
+            container = getattr(package, name)(*([layers] if name == "ModuleList" else layers))
+            names.append([(key, tuple(value.shape)) for key, value in container[part].state_dict().items()])
+        assert names[0] == names[1]
+
+
+def test_a_dictionary_changes_as_torchs():
+    for modules in (d.ModuleDict({"a": d.Linear(1, 1)}) for d in (nn, torch.nn)):
+        package = nn if isinstance(modules, nn.Module) else torch.nn
+        modules.update([("b", package.Linear(2, 1)), ("a", package.Linear(3, 1))])
+        modules.update(package.ModuleDict({"c": package.ReLU()}))
+        assert [(key, tuple(value.shape)) for key, value in modules.state_dict().items()] == [
+            ("a.weight", (1, 3)),
+            ("a.bias", (1,)),
+            ("b.weight", (1, 2)),
+            ("b.bias", (1,)),
+        ]
+        assert list(modules.keys()) == ["a", "b", "c"]
+        assert [list(pair) for pair in modules.items()] == [[key, modules[key]] for key in modules]
+        assert "c" in modules
+        assert isinstance(modules.pop("c"), package.ReLU)
+        assert len(list(modules.values())) == 2
+        modules.clear()
+        assert len(modules) == 0
+        with pytest.raises(TypeError):
+            modules | {"a": package.ReLU()}

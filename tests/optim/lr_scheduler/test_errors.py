@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import minigrad as mg
 import optim
 from optim import lr_scheduler
 from optim.lr_scheduler import (
@@ -13,9 +14,11 @@ from optim.lr_scheduler import (
     CosineAnnealingWarmRestarts,
     CyclicLR,
     ExponentialLR,
+    Lambda,
     LambdaLR,
     Linear,
     LRScheduler,
+    Multiplicative,
     MultiplicativeLR,
     OneCycleLR,
     ReduceLROnPlateau,
@@ -36,6 +39,11 @@ class Short(LRScheduler):
 class Wordy(LRScheduler):
     def get_lr(self):
         return [0.1, 0.2, None]
+
+
+class Infinite(LRScheduler):
+    def get_lr(self):
+        return [0.1, math.inf, math.nan]
 
 
 def sequence(o, count=2, milestones=(3,)):
@@ -59,10 +67,14 @@ MADE = [
     (lambda o: CosineAnnealingLR(o, 0), ValueError, "CosineAnnealingLR: T_max must be in"),
     (lambda o: LRScheduler(o), NotImplementedError, r"LRScheduler has no get_lr\(\)"),
     (lambda o: Short(o), ValueError, "Short: got 1 values for 3 parameter groups"),
-    (lambda o: Wordy(o), TypeError, "Wordy: the value of group 2 must be a number, got None"),
+    (lambda o: Wordy(o), TypeError, "Wordy: lr at step 0 of group 2 must be a number, got None"),
     (lambda o: LambdaLR(o, [abs, abs]), ValueError, "LambdaLR: lr_lambda must have one value for each parameter group"),
     (lambda o: LambdaLR(o, [abs, abs, 3]), TypeError, "LambdaLR: lr_lambda must be a function, got 3"),
-    (lambda o: LambdaLR(o, lambda t: "0.5"), TypeError, "sequence|number"),
+    (lambda o: LambdaLR(o, lambda t: "0.5"), TypeError, r"LambdaLR: lr_lambda\(0\) of group 0 must be .*, got '0.5'"),
+    (lambda o: LambdaLR(o, [abs, abs, print]), TypeError, r"LambdaLR: lr_lambda\(0\) of group 2 must be .*, got None"),
+    (lambda o: CyclicLR(o, 0.1, 0.2, scale_fn=lambda x: None), TypeError, r"CyclicLR: scale_fn\(1\) must be a number"),
+    (lambda o: CyclicLR(o, 0.1, 0.2, scale_fn=lambda x: math.inf), ValueError, r"CyclicLR: scale_fn\(1\) must be in"),
+    (lambda o: Infinite(o), ValueError, r"Infinite: lr at step 0 of group 1 must be in \(-inf, inf\), got inf"),
     (lambda o: LambdaLR(o, lambda t: 1 / t), ZeroDivisionError, "division by zero"),
     (lambda o: MultiplicativeLR(o, 0.9), TypeError, "MultiplicativeLR: lr_lambda must be a function, got 0.9"),
     (lambda o: CyclicLR(o, [0.1], 0.2), ValueError, "CyclicLR: base_lr must have one value .*: got 1 for 3"),
@@ -93,6 +105,8 @@ MADE = [
     (lambda o: ReduceLROnPlateau(o, eps=math.nan), ValueError, "ReduceLROnPlateau: eps must be in"),
     (lambda o: SequentialLR(o, [], []), ValueError, "SequentialLR: expected at least one scheduler, got none"),
     (lambda o: ChainedScheduler([]), ValueError, "ChainedScheduler: expected at least one scheduler, got none"),
+    (lambda o: SequentialLR(o, None, []), TypeError, "SequentialLR: schedulers must be a list of .*, got a NoneType"),
+    (lambda o: SequentialLR(o, [], 3), ValueError, "SequentialLR: expected at least one scheduler, got none"),
     (lambda o: ChainedScheduler([Step(3)]), TypeError, r"schedulers\[0\] must be a scheduler, got a Step"),
     (lambda o: plateau_in(SequentialLR, o), ValueError, r"SequentialLR: schedulers\[0\] is a ReduceLROnPlateau"),
     (lambda o: plateau_in(ChainedScheduler, o), ValueError, r"ChainedScheduler: .* a ReduceLROnPlateau"),
@@ -129,6 +143,10 @@ def test_composites_of_what_does_not_belong_together():
     for milestones in ([5, 5], [5, 3]):
         with pytest.raises(ValueError, match="SequentialLR: milestones must increase, got"):
             SequentialLR(one, [mine, StepLR(one, 4), StepLR(one, 4)], milestones)
+    with pytest.raises(TypeError, match="SequentialLR: milestones must be a list of steps, got 3"):
+        SequentialLR(one, [mine], 3)
+    with pytest.raises(TypeError, match="ChainedScheduler: schedulers must be a list of schedulers, got a StepLR"):
+        ChainedScheduler(mine)
     with pytest.raises(ValueError, match="SequentialLR: milestones must be a whole number from 0, got -1"):
         SequentialLR(one, [mine, StepLR(one, 4)], [-1])
     with pytest.raises(ValueError, match="SequentialLR: last_epoch must be a whole number from -1"):
@@ -171,6 +189,14 @@ def test_no_epochs_before_the_first(cls, epoch):
     with pytest.raises(ValueError, match=f"{cls.__name__}.step: epoch must be in"):
         scheduler.step(epoch)
     assert scheduler.state_dict() == before
+
+
+@pytest.mark.parametrize("metrics", [0.5, np.float32(0.5), np.array([0.5]), mg.tensor([[0.5]]), mg.tensor(0.5)])
+def test_metrics_of_one_element(metrics):
+    scheduler = ReduceLROnPlateau(make_optimizer())
+    scheduler.step(metrics)
+    assert scheduler.best == 0.5
+    assert type(scheduler.best) is float
 
 
 @pytest.mark.parametrize("metrics", [None, "0.5", [0.5], np.array([0.5, 0.6])])
@@ -217,6 +243,67 @@ def test_a_step_that_fails_changes_nothing_and_can_be_taken_again(make):
     take(scheduler, optimizer)
     take(other, straight, 5)
     assert settings_of(optimizer) == settings_of(straight)
+
+
+NO_FACTORS = [
+    (math.nan, ValueError, r"must be in \[0.0, inf\), got nan"),
+    (math.inf, ValueError, r"must be in \[0.0, inf\), got inf"),
+    (-0.5, ValueError, r"must be in \[0.0, inf\), got -0.5"),
+    (np.float64(math.nan), ValueError, r"must be in \[0.0, inf\), got np.float64\(nan\)"),
+    (None, TypeError, "must be a number, got None"),
+    ("0.5", TypeError, "must be a number, got '0.5'"),
+    ([0.5], TypeError, r"must be a number, got \[0.5\]"),
+    (0.5j, TypeError, "must be a number, got 0.5j"),
+]
+
+
+@pytest.mark.parametrize(("value", "error", "message"), NO_FACTORS)
+@pytest.mark.parametrize("cls", [LambdaLR, MultiplicativeLR])
+@pytest.mark.parametrize(
+    "within", [lambda scheduler, o: scheduler, lambda scheduler, o: SequentialLR(o, [scheduler], [])]
+)
+def test_a_function_that_returns_no_factor(value, error, message, cls, within):
+    optimizer = make_optimizer()
+    scheduler = within(cls(optimizer, [abs, lambda t: value if t == 3 else 0.5, abs]), optimizer)
+    take(scheduler, optimizer, 2)
+    before = settings_of(optimizer), scheduler.state_dict()
+    with pytest.raises(error, match=rf"{cls.__name__}: lr_lambda\(3\) of group 1 {message}"):
+        scheduler.step()
+    assert (settings_of(optimizer), scheduler.state_dict()) == before
+
+
+@pytest.mark.parametrize("cls", [Lambda, Multiplicative])
+def test_the_function_of_a_schedule(cls):
+    for value, error in ((None, TypeError), (math.nan, ValueError)):
+        schedule = cls(lambda t, value=value: value if t == 2 else -0.5)
+        assert schedule.at(1) == -0.5
+        with pytest.raises(error, match=rf"{cls.__name__}: lr_lambda\(2\) must be .*, got {value}"):
+            schedule.at(range(4))
+        optimizer = make_optimizer()
+        scheduler = SettingScheduler(optimizer, "momentum", 0.9 + schedule)
+        take(scheduler, optimizer, 1)
+        before = settings_of(optimizer), scheduler.state_dict()
+        with pytest.raises(error, match=rf"{cls.__name__}: lr_lambda\(2\) must be"):
+            scheduler.step()
+        assert (settings_of(optimizer), scheduler.state_dict()) == before
+
+
+def test_an_lr_that_overflows_and_one_below_zero():
+    optimizer = make_optimizer()
+    scheduler = LambdaLR(optimizer, lambda t: 1e308 if t == 1 else 1.0)
+    optimizer.steps_taken += 1  # in place of a step
+    before = settings_of(optimizer), scheduler.state_dict()
+    with pytest.raises(ValueError, match=r"LambdaLR: lr at step 1 of group 2 must be in \(-inf, inf\), got inf"):
+        scheduler.step()
+    assert (settings_of(optimizer), scheduler.state_dict()) == before
+
+    optimizer = make_optimizer()
+    scheduler = CyclicLR(optimizer, 0.1, 0.2, 2, scale_fn=lambda x: -9.0)
+    optimizer.steps_taken += 1  # in place of a step
+    before = settings_of(optimizer), scheduler.state_dict()
+    with pytest.raises(ValueError, match=r"CyclicLR: lr at step 1 of group 0 must be in \[0.0, inf\), got -0.35"):
+        scheduler.step()
+    assert (settings_of(optimizer), scheduler.state_dict()) == before
 
 
 # --- loading

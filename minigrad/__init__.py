@@ -9,12 +9,12 @@ from minigrad.curvature import empirical_fvp, fvp, gnvp, hutchinson_diagonal, hu
 from minigrad.gradcheck import gradcheck
 from minigrad.ops import *
 from minigrad.sparse import RowSparse
-from minigrad.tape import enable_grad, no_grad, set_grad_enabled
+from minigrad.tape import differentiable, enable_grad, no_grad, set_grad_enabled
 from minigrad.tensor import Tensor, tensor
 
 __all__ = [
-    *ops.__all__, "CheckpointError", "RowSparse", "Tensor", "cuda", "default_generator", "empirical_fvp", "enable_grad",
-    "fvp", "get_default_dtype", "gnvp", "grad", "gradcheck", "hessian", "hutchinson_diagonal", "hutchinson_trace",
-    "hvp", "jacobian", "jvp", "lanczos", "load", "manual_seed", "memory_summary", "no_grad", "save",
-    "set_default_dtype", "set_grad_enabled", "tensor", "vjp",
+    *ops.__all__, "CheckpointError", "RowSparse", "Tensor", "cuda", "default_generator", "differentiable",
+    "empirical_fvp", "enable_grad", "fvp", "get_default_dtype", "gnvp", "grad", "gradcheck", "hessian",
+    "hutchinson_diagonal", "hutchinson_trace", "hvp", "jacobian", "jvp", "lanczos", "load", "manual_seed",
+    "memory_summary", "no_grad", "save", "set_default_dtype", "set_grad_enabled", "tensor", "vjp",
 ]  # fmt: skip

@@ -165,20 +165,25 @@ class _Shape:
     def __init__(self, step: Callable[..., Any], device: str, arrays: list[Any]) -> None:
         self.step, self.device = step, device
         cupy = backend.cupy_for(device)
-        self.stream = cupy.cuda.Stream(non_blocking=True)
-        self.cuda = cupy.cuda
-        self.buffers = [cupy.empty(array.shape, dtype=array.dtype) for array in arrays]
+        self.cuda, self.gpu = cupy.cuda, cupy.cuda.Device(int(device.removeprefix("cuda:")))
+        with self.gpu:
+            self.stream = cupy.cuda.Stream(non_blocking=True)
+            self.buffers = [cupy.empty(array.shape, dtype=array.dtype) for array in arrays]
         self.runs = 0
         self.recording: Recording | None = None
 
     def run(self, arrays: list[Any]) -> Any:
+        with self.gpu:
+            return self._run(arrays)
+
+    def _run(self, arrays: list[Any]) -> Any:
         for buffer, array in zip(self.buffers, arrays, strict=True):
             backend.copy_into(buffer, array)
         if self.runs < WARM_UP:
             return self._plain()
-        if self.recording is None:
-            self.recording = self._recorded()
         try:
+            if self.recording is None:
+                self.recording = self._recorded()
             self.recording.replay()
         except StaleError:
             self.recording, self.runs = None, WARM_UP - 1
@@ -241,9 +246,9 @@ def capture(step: Callable[..., Any] | None = None, *, device: str = "cuda") -> 
     step is: what the step does must not depend on Python values that change.
 
     Raises RuntimeError for a step that can't be recorded: that reads values of the device or brings arrays to it, an
-    optimizer with hooks or with `skip_nonfinite`, one that is no elementwise formula (Adafactor, Muon, LBFGS) or needs
-    more than one (LAMB, LARS, Prodigy), row-sparse gradients, a scheduler's step; the parameters are then as before
-    the call, their gradients hold nothing of use. Raises TypeError for a batch that has anything but arrays and
+    optimizer with hooks or with `skip_nonfinite`, or one that computes gradients itself (LBFGS, AdaHessian, Nesterov),
+    row-sparse gradients, a scheduler's step; the parameters are then as before the call, their gradients hold nothing
+    of use. Raises TypeError for a batch that has anything but arrays and
     Tensors.
     """
     if step is None:

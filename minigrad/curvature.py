@@ -367,7 +367,7 @@ def dot(a: Any, b: Any) -> float:
 
 def norm(a: Any) -> float:
     """The Euclidean norm, whose squares neither overflow nor vanish."""
-    largest = float(abs(a).max(initial=0))
+    largest = float(abs(a).max()) if a.size else 0.0
     if not 0 < largest < math.inf:
         return largest
     unit = binade(largest)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from minigrad import autograd, backend, ops
+from minigrad.sparse import RowSparse
 from minigrad.tape import RemovableHandle, Variable, grad_mode
 
 
@@ -106,6 +107,10 @@ class Tensor(Variable):
         return int(self.item())
 
     def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth value of a tensor of shape {self.shape} is not one: use all() or any() of its elements"
+            )
         return bool(self.item())
 
     def __len__(self) -> int:
@@ -183,6 +188,18 @@ class Tensor(Variable):
             if grad.device != self.device:
                 raise ValueError(f"grad: a gradient on {grad.device} for a tensor on {self.device}")
         self._grad = grad
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradient; with `set_to_none=False`, write zeros into it."""
+        if set_to_none or self._grad is None:
+            self._grad = None
+        elif isinstance(self._grad, RowSparse):
+            self._grad = self._grad.zeros()
+        else:
+            grad: Any = self.grad
+            self._grad = grad.detach()
+            self._grad.data[...] = 0
+            self._grad.mark_written()
 
     backward = autograd.backward
 

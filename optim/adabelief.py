@@ -45,12 +45,12 @@ class AdaBelief(ElementwiseOptimizer):
         decoupled_weight_decay: False adds λp to the gradient instead (L2). Default True.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg, exp_avg_var: m and s.
         max_exp_avg_var: the largest s so far; only with amsgrad.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Zhuang et al., "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients" (2020),
     Algorithm 2. Not in torch. The rectification of the authors' package is not part of the algorithm.

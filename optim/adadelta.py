@@ -26,6 +26,8 @@ def adadelta(p, g, v, u, *, lr, rho, eps, weight_decay, maximize, t):
 class Adadelta(ElementwiseOptimizer):
     """Adadelta: p ← p - lr·Δ, where Δ = √(u + ε)/√(v + ε)·g, from running means v of g² and u of Δ².
 
+    v ← ρ·v + (1 - ρ)·g² comes before Δ, u ← ρ·u + (1 - ρ)·Δ² after it.
+
     Settings:
         lr: scale of the step, ≥ 0. Default 1, the paper's.
         rho: ρ in [0, 1], of both means. Default 0.9.
@@ -33,11 +35,11 @@ class Adadelta(ElementwiseOptimizer):
         weight_decay: λ ≥ 0, added to the gradient as λp (L2). Default 0.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         square_avg, acc_delta: v and u.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method" (2012), Algorithm 1. As in torch.
 

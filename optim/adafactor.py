@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
 from minigrad import Tensor
-from optim.arraywise import ArraywiseOptimizer, Shape, lerp
-from optim.hyperparameters import NONNEGATIVE, flag, tuple_of, within
+from optim.arraywise import ArraywiseOptimizer, Shape, Weight, lerp
+from optim.hyperparameters import NONNEGATIVE, flag, optional, tuple_of, within
 from optim.optimizer import Options
 
 
-def _eps1(name: str, value: Any) -> float | int | None:
-    checked: float | int | None = None if value is None else NONNEGATIVE(name, value)
-    return checked
+class _Numbers(NamedTuple):
+    rate: Any  # min(lr, 1/√t), with the sign of the step
+    weight: Weight  # 1 - β̂2
+    eps1: Any
+    least: Any  # ε1²
+    eps2: Any
+    d: Any
+    kept: Any  # 1 - lr·λ, or None
 
 
 class Adafactor(ArraywiseOptimizer):
@@ -34,13 +39,14 @@ class Adafactor(ArraywiseOptimizer):
         weight_decay: λ ≥ 0; p is multiplied by 1 - lr·λ. Default 0.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter:
+    State, of each parameter; arrays of its dtype:
         step: number of updates.
-        row_var, col_var: R and C, of the parameter's shape with 1 for the last and the last but one axis; of a
-            parameter with two axes or more.
-        variance: V, of the parameter's shape; of one with fewer.
+        row_var, col_var: R and C, of the parameter's shape with 1 for the last and the last but one axis; only
+            with two axes or more.
+        variance: V, of the parameter's shape; only with fewer.
 
-    Raises ValueError for settings out of range, RuntimeError in a step for complex parameters.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range, RuntimeError in a step for complex
+    parameters.
 
     Source: Shazeer and Stern, "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost" (2018), Algorithms 4 and
     5, with section 7's settings. As in torch, and unlike there: lr stands in the place of the constant 0.01 in
@@ -61,7 +67,7 @@ class Adafactor(ArraywiseOptimizer):
     ranges = {
         "lr": NONNEGATIVE,
         "beta2_decay": within(-math.inf, 0.0, open_low=True),
-        "eps": tuple_of(_eps1, NONNEGATIVE),
+        "eps": tuple_of(optional(NONNEGATIVE), NONNEGATIVE),
         "d": within(1.0, open_high=True),
         "weight_decay": NONNEGATIVE,
         "maximize": flag,
@@ -112,24 +118,37 @@ class Adafactor(ArraywiseOptimizer):
             eps1 = float(np.finfo(params[0].dtype).eps)
         return settings | {"eps": (eps1, eps2)}
 
-    def update(self, p: Any, g: Any, state: dict[str, Any], settings: dict[str, Any], scratch: list[Any]) -> None:
+    def computed(self, settings: dict[str, Any], t: int, shape: Shape) -> _Numbers:
+        """Those of step t."""
+        lr, (eps1, eps2), decay = settings["lr"], settings["eps"], settings["weight_decay"]
+        rate = min(lr, 1 / math.sqrt(t))
+        return _Numbers(
+            float(rate if settings["maximize"] else -rate),
+            Weight.of(t ** settings["beta2_decay"]),
+            float(eps1),
+            float(eps1 * eps1),
+            float(eps2),
+            float(settings["d"]),
+            float(1 - lr * decay) if decay else None,
+        )
+
+    def update(self, p: Any, g: Any, state: dict[str, Any], numbers: _Numbers, scratch: list[Any]) -> None:
         """p ← (1 - lr·λ)·p - α·U/max(1, RMS(U)/d)."""
-        t, lr, (eps1, eps2) = state["step"], settings["lr"], settings["eps"]
         square, u, *means = scratch
-        alpha = np.fmax(_rms(p, square), eps2) * min(lr, 1 / math.sqrt(t))
+        alpha = np.fmax(_rms(p, square), numbers.eps2) * numbers.rate
 
         np.square(g, out=square)
         if means:
-            _factored(state, square, t ** settings["beta2_decay"], eps1, u, *means)
+            _factored(state, square, numbers.weight, numbers.eps1, u, *means)
         else:
-            lerp(state["variance"], square, t ** settings["beta2_decay"], u)
+            lerp(state["variance"], square, numbers.weight, u)
             u[...] = state["variance"]
-        np.sqrt(np.maximum(u, eps1 * eps1, out=u), out=u)
+        np.sqrt(np.maximum(u, numbers.least, out=u), out=u)
         np.divide(g, u, out=u)
-        clip = np.fmax(_rms(u, square) / settings["d"], 1.0)
-        np.multiply(u, (alpha if settings["maximize"] else -alpha) / clip, out=u)
-        if settings["weight_decay"]:
-            np.multiply(p, 1 - lr * settings["weight_decay"], out=p)
+        clip = np.fmax(_rms(u, square) / numbers.d, 1.0)
+        np.multiply(u, alpha / clip, out=u)
+        if numbers.kept is not None:
+            np.multiply(p, numbers.kept, out=p)
         np.add(p, u, out=p)
 
 
@@ -139,7 +158,7 @@ def _rms(p: Any, scratch: Any) -> Any:
 
 
 def _factored(
-    state: dict[str, Any], square: Any, weight: float, eps1: float, v: Any, rows: Any, columns: Any, both: Any
+    state: dict[str, Any], square: Any, weight: Weight, eps1: Any, v: Any, rows: Any, columns: Any, both: Any
 ) -> None:
     """Take g² into R and C with this weight, and write the V that they make."""
     r, c = state["row_var"], state["col_var"]

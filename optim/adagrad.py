@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-import numpy as np
-
 from minigrad import RowSparse
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
@@ -36,13 +34,14 @@ class Adagrad(ElementwiseOptimizer):
         eps: ε ≥ 0. Default 1e-10.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter, from construction; arrays of its shape:
+    State, of each parameter, from construction; arrays of its shape and dtype:
         step: number of updates.
         sum: s.
 
     Row-sparse gradients move their rows alone, which is all that they would move as dense ones. They can't be decayed.
 
-    Raises ValueError for settings out of range; in a step RuntimeError for a row-sparse gradient with weight_decay.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range; in a step RuntimeError for a
+    row-sparse gradient with weight_decay.
 
     Source: Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization"
     (2011), section 1.1 with the diagonal of G; ε and lr_decay are torch's. As in torch, which ignores, however, a
@@ -104,7 +103,7 @@ class Adagrad(ElementwiseOptimizer):
 
     def _start(self, group: dict[str, Any]) -> None:
         for p in group["params"]:
-            self.state[p] = {"step": 0, "sum": np.full_like(p.data, self.initial("s", group, p))}
+            self.state[p] = {"step": 0, "sum": self._started("s", group, p)}
 
     def row_sparse(self, g: RowSparse, group: dict[str, Any]) -> RowSparse:
         """As it is."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from minigrad import Tensor
 from minigrad.curvature import gradient_and_hvp, rademacher
-from optim.elementwise import Binding, ElementwiseOptimizer
+from optim.elementwise import Binding, ElementwiseOptimizer, Piece
 from optim.formula import formula, sqrt
 from optim.formula.execution import executor
 from optim.hyperparameters import BETAS, NONNEGATIVE, UNIT, count, flag
@@ -54,13 +54,13 @@ class AdaHessian(ElementwiseOptimizer):
         seed: of the signs, a whole number from 0. Default 0.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg: m, the running mean of the gradient.
         exp_hessian_diag_sq: v.
 
-    Raises ValueError for settings out of range, TypeError and RuntimeError for a closure that does not keep to the
-    protocol.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range, TypeError and RuntimeError for a
+    closure that does not keep to the protocol.
 
     Source: Yao et al., "ADAHESSIAN: An Adaptive Second Order Optimizer for Machine Learning" (2021), Algorithm 1. The
     paper also averages the diagonal over the window of a convolution; for the matrices and vectors of an MLP its code
@@ -79,6 +79,8 @@ class AdaHessian(ElementwiseOptimizer):
     state_keys = {"m": "exp_avg", "v": "exp_hessian_diag_sq"}
     scratch = ("m_hat", "h")
     reduces = True
+    read = ("hessian_power", "lr", "eps", "weight_decay")
+    capturable = False
     ranges = {
         "lr": NONNEGATIVE,
         "betas": BETAS,
@@ -167,19 +169,19 @@ class AdaHessian(ElementwiseOptimizer):
         self.skipped += not finite
         return not finite
 
-    def _gather(self, number: int, group: dict[str, Any], params: list[Tensor], work: list[tuple[Any, ...]]) -> None:
+    def _gather(self, number: int, group: dict[str, Any], params: list[Tensor], work: list[Piece]) -> None:
         start = len(work)
         super()._gather(number, group, params, work)
         for p, binding, *_ in work[start:]:
             binding.flats[-1][...] = self._diagonals[p].reshape(-1)
 
-    def update(self, binding: Binding, g: Any, constants: Any, group: dict[str, Any]) -> None:
+    def update(self, binding: Binding, g: Any, constants: Any, settings: dict[str, Any]) -> None:
         """The moments, the power, which is not exact and so in no formula, then the step."""
         binding.run(binding.flat, g, *binding.flats, constants)
         *_, m_hat, h = binding.flats
-        if group["hessian_power"] != 1:
-            np.power(h, float(group["hessian_power"]), out=h)
-        values = (float(group["lr"]), float(group["eps"]), float(group["weight_decay"]))
+        if settings["hessian_power"] != 1:
+            np.power(h, settings["hessian_power"], out=h)
+        values = (settings["lr"], settings["eps"], settings["weight_decay"])
         plan, numbers = adahessian.plan(values)
         run, prepare = executor(adahessian, plan, binding.flat)
         run(binding.flat, m_hat, h, prepare(values, numbers))

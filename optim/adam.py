@@ -45,12 +45,12 @@ class Adam(ElementwiseOptimizer):
         maximize: climb instead of descend. Default False.
         decoupled_weight_decay: multiply p by 1 - lr·λ instead, as AdamW does. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg, exp_avg_sq: m and v.
         max_exp_avg_sq: the largest v so far, uncorrected; only with amsgrad.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), Algorithm 1; Reddi, Kale and Kumar, "On
     the Convergence of Adam and Beyond" (2018), Algorithm 2, which has no bias correction. As in torch. Where ε stands

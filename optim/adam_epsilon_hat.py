@@ -47,14 +47,15 @@ class AdamEpsilonHat(ElementwiseOptimizer):
         maximize: climb instead of descend. Default False.
         decoupled_weight_decay: multiply p by 1 - lr·λ instead. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg, exp_avg_sq: m and v.
         max_exp_avg_sq: the largest v so far; only with amsgrad.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
-    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), the last lines of section 2.
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), the last lines of section 2. Not in
+    torch.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)

@@ -25,6 +25,8 @@ def adamax(p, g, m, u, *, lr, beta1, beta2, eps, weight_decay, maximize, t):
 class Adamax(ElementwiseOptimizer):
     """Adamax: p ← p - lr/(1 - β1ᵗ)·m/u, where u ← max(β2·u, |g| + ε) takes the place of Adam's √v.
 
+    m ← β1·m + (1 - β1)·g, and u needs no bias correction.
+
     Settings:
         lr: step size, ≥ 0. Default 2e-3.
         betas: (β1, β2), each in [0, 1). Default (0.9, 0.999).
@@ -32,11 +34,11 @@ class Adamax(ElementwiseOptimizer):
         weight_decay: λ ≥ 0, added to the gradient as λp (L2). Default 0.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg, exp_inf: m and u.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), Algorithm 2, which has no ε. As in
     torch.

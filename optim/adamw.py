@@ -21,12 +21,12 @@ class AdamW(Adam):
         amsgrad: never let the denominator shrink. Default False.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg, exp_avg_sq: m and v.
         max_exp_avg_sq: the largest v so far, uncorrected; only with amsgrad.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization" (2019), Algorithm 2. As in torch: λ is scaled
     by lr, where the paper scales it by the schedule's multiplier alone. Always decoupled, on load too.

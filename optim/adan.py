@@ -49,12 +49,12 @@ class Adan(ElementwiseOptimizer):
         no_prox: decay by 1 - lr·λ before the step, instead of the proximal division after it. Default False.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg, exp_avg_diff, exp_avg_sq: m, v and n.
         prev_grad: the last g.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Xie et al., "Adan: Adaptive Nesterov Momentum Algorithm for Faster Optimizing Deep Models" (2022), Algorithm
     1 without restart; the buffers start at 0 with bias correction, as in the authors' code. Not in torch.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import numpy as np
 
 from minigrad import Tensor, backend
+from optim import captured
 from optim.hyperparameters import count
 from optim.interrupt import uninterrupted
 from optim.optimizer import Closure, Optimizer, Options
@@ -37,18 +38,31 @@ class Scratch:
         return [flat[end - size : end].reshape(shape) for shape, size, end in zip(shapes, sizes, ends, strict=True)]
 
 
-def lerp(a: Any, b: Any, weight: float, scratch: Any) -> None:
+class Weight(NamedTuple):
+    """The weight of b in a mean of a and b, counted from the nearer of the two."""
+
+    part: Any
+    from_a: bool
+
+    @classmethod
+    def of(cls, weight: float) -> Weight:
+        """Of a number from 0, which is a, to 1."""
+        return cls(float(weight), True) if weight < 0.5 else cls(float(1 - weight), False)
+
+
+def lerp(a: Any, b: Any, weight: Weight, scratch: Any) -> None:
     """a ← (1 - weight)·a + weight·b, from the nearer end as torch computes it; `scratch` may be b.
 
     So an infinite a stays infinite or becomes NaN where it does in torch.
     """
-    if weight < 0.5:
+    part, from_a = weight
+    if from_a:
         np.subtract(b, a, out=scratch)
-        np.multiply(scratch, weight, out=scratch)
+        np.multiply(scratch, part, out=scratch)
         np.add(a, scratch, out=a)
     else:
         np.subtract(b, a, out=a)
-        np.multiply(a, 1 - weight, out=a)
+        np.multiply(a, part, out=a)
         np.subtract(b, a, out=a)
 
 
@@ -59,6 +73,7 @@ class ArraywiseOptimizer(Optimizer):
     """
 
     counted: ClassVar[bool] = False
+    capturable = True
 
     def __init__(self, params: Any, defaults: dict[str, Any], **options: Unpack[Options]) -> None:
         self._scratch = Scratch()
@@ -78,7 +93,14 @@ class ArraywiseOptimizer(Optimizer):
         """Shapes of the work space that the update of a parameter of this shape takes."""
         raise NotImplementedError(f"{type(self).__name__} has no scratch_shapes()")
 
-    def update(self, p: Any, g: Any, state: dict[str, Any], settings: dict[str, Any], scratch: list[Any]) -> None:
+    def computed(self, settings: dict[str, Any], t: int, shape: Shape) -> Any:
+        """What the host computes for a parameter's step t: a tuple, of tuples too.
+
+        A captured step takes its floats anew each time, as arrays of shape (); all else must stay the same.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no computed()")
+
+    def update(self, p: Any, g: Any, state: dict[str, Any], numbers: Any, scratch: list[Any]) -> None:
         """Update the arrays p and those of its state; g, which may be p itself, stays as it is until p is written."""
         raise NotImplementedError(f"{type(self).__name__} has no update()")
 
@@ -104,7 +126,11 @@ class ArraywiseOptimizer(Optimizer):
         loss = self._evaluate(closure)
         self._expect_gradients()
         if not self._skips():
-            uninterrupted(self._run, self._gather())
+            work, recording = self._gather(), backend.thread.recording
+            if recording is None:
+                uninterrupted(self._run, work)
+            else:
+                captured.record_updates(self, work, recording)
         return loss
 
     def _gather(self) -> list[tuple[Any, ...]]:
@@ -161,7 +187,8 @@ class ArraywiseOptimizer(Optimizer):
                 if self.counted:
                     complete["step"] += 1
                 if p.size:
-                    self.update(p.data, g, complete, settings, scratch)
+                    numbers = self.computed(settings, complete.get("step", 1), p.shape)
+                    self.update(p.data, g, complete, numbers, scratch)
                 state.update(complete)
                 self.state[p] = state
                 p.mark_written()

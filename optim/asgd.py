@@ -35,17 +35,17 @@ class ASGD(ElementwiseOptimizer):
     Settings:
         lr: step size at the start, ≥ 0. Default 1e-2.
         lambd: λ ≥ 0, a decay of its own. Default 1e-4.
-        alpha: α, how fast η falls. Default 0.75.
-        t0: when averaging starts. Default 1e6.
+        alpha: α, how fast η falls; any finite number. Default 0.75.
+        t0: the step after which averaging starts; any finite number. Default 1e6.
         weight_decay: ≥ 0, added to the gradient (L2). Default 0.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         eta, mu: η and μ of the next step, numbers; exact, where torch rounds them to float32.
         ax: the average.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Polyak and Juditsky, "Acceleration of stochastic approximation by averaging" (1992), section 2; the schedule
     is Bottou's, "Stochastic Gradient Descent Tricks" (2012), section 5.3. As in torch.

@@ -8,7 +8,6 @@ parameter, and an interrupt waits until it has run on all.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Unpack
 
@@ -16,15 +15,26 @@ import numpy as np
 
 from minigrad import RowSparse, Tensor, backend
 from minigrad.backend import in_order, read_only
+from minigrad.cuda import Recording
 from minigrad.tape import Write, tick
 from optim import captured
-from optim.formula import Formula
-from optim.formula.cuda import Kernel
+from optim.formula import Formula, contract
+from optim.formula.cuda import Batch, Kernel
 from optim.formula.execution import Choice, chosen_execution, executor
 from optim.formula.plan import Plan
 from optim.hyperparameters import count
 from optim.interrupt import uninterrupted
 from optim.optimizer import Closure, Optimizer, Options
+
+Piece = tuple[Any, ...]
+"""Of the work of a step, what it does to one parameter, in this order:
+
+p, its binding, its gradient as a vector, the plan's constants as the execution takes them,
+t: the number of the step, None where the formula does not count,
+numbers: what those in the state become, None where there are none,
+new: state arrays made for this step; None where the binding is that of the last,
+group.
+"""
 
 
 class Binding:
@@ -36,11 +46,13 @@ class Binding:
         "complex",
         "copies",
         "data",
+        "device",
         "dtype",
         "flat",
         "flats",
         "kind",
         "on_host",
+        "plain",
         "plan",
         "prepare",
         "rows",
@@ -55,9 +67,11 @@ class Binding:
         self.run: Any = None  # the plan, ready for arrays of this type
         self.prepare: Any = None  # what turns its constants into what `run` takes
         self.data = data = p.data
-        self.shape, self.dtype = data.shape, data.dtype
-        self.kind, self.on_host = type(data), isinstance(data, np.ndarray)
+        self.shape, self.dtype, self.device = data.shape, data.dtype, p.device
+        self.on_host = isinstance(data, np.ndarray)
+        self.kind = np.ndarray if self.on_host else type(data)  # of the arrays that gradients are
         self.complex = data.dtype.kind == "c"
+        self.plain = self.on_host and not self.complex and data.base is None
         self.write = Write.of(data)
         self.flat = _flat(data)
         self.arrays: list[tuple[str, Any]] = []  # key and array, as they stand in the state
@@ -83,6 +97,23 @@ class Binding:
         part.flat, *part.flats = [flat for _, flat in part.copies]
         return part
 
+    def holds(self, plan: Plan, p: Tensor, state: dict[str, Any] | None) -> bool:
+        """Whether the next step can use it as it is: the plan and all arrays are those that it was made of."""
+        if self.state is not state or self.plan is not plan or self.data is not p.data or self.copies:
+            return False
+        for key, array in self.arrays:  # noqa: SIM110 (a generator for all() takes twice as long)
+            if self.state.get(key) is not array:
+                return False
+        return True
+
+    def flattened(self, g: Any) -> Any:
+        """A gradient that fits as a vector that the plan takes: in order, and no part of the parameter itself."""
+        ready = g.flags.carray if self.on_host else g.flags.c_contiguous
+        views = g.base is not None or self.data.base is not None
+        shared = backend.namespace(g).may_share_memory(g, self.data) if views else g is self.data
+        g = g.ravel() if ready and not shared else g.flatten()
+        return g.view(self.flat.dtype) if self.complex else g
+
 
 class Settled:
     """What a group's settings, unchanged since the last step, have led to.
@@ -98,8 +129,15 @@ class Settled:
         self.plans: dict[Any, Plan] = {}  # by `first`: the plan of the last step
 
 
+KEPT: set[str] = set()
+"""What states of elementwise optimizers have, of all of them."""
+
+
 class ElementwiseOptimizer(Optimizer):
     """An optimizer whose update is a formula. A subclass names it, and where its arrays are kept.
+
+    `help(optim.formula)` shows a whole one, with the rules of formulas. What breaks them raises TypeError, at the
+    latest in the first step.
 
     formula: takes p, g and state arrays. Its hyperparameters are settings of the group by name; `beta1`, `beta2`,
         ... are those of its `betas`. Last come those that belong to a parameter, in this order: `first`, whether it
@@ -109,25 +147,26 @@ class ElementwiseOptimizer(Optimizer):
     switched: arrays that a setting switches on: where they are missing in a loaded state, they start fresh.
     scratch: arrays of the formula that nothing remembers; a `Scalar` is one.
     reduces: whether the algorithm needs more than its formula: see `update`.
+    read: settings that `update` reads; they are numbers.
     """
 
     formula: Formula
-    state_keys: ClassVar[dict[str, str]]
+    state_keys: ClassVar[dict[str, str]] = {}
     switched: ClassVar[tuple[str, ...]] = ()
     scratch: ClassVar[tuple[str, ...]] = ()
     reduces: ClassVar[bool] = False
+    read: ClassVar[tuple[str, ...]] = ()
     capturable = True
     _settings: ClassVar[Any]  # group -> the values of its settings, in the order of the formula
     _given: ClassVar[Any]  # group -> the same, and those that the formula does not take
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if cls.reduces:
-            cls.capturable = False
         if hasattr(cls, "formula"):
-            own = ("first", *cls.numbers, "t")
-            names = [name for name in cls.formula.hyperparameters if name not in own]
-            settings = "".join(map(_setting, names))
+            contract.check_class(cls)
+            KEPT.update(cls.state_keys.values(), cls.numbers)
+            names = contract.settings_of(cls)
+            settings = "".join(map(contract.reading, names))
             others = "".join(f"group[{key!r}], " for key in cls.ranges if key not in names)
             cls._settings = staticmethod(eval(f"lambda group: ({settings})"))
             cls._given = staticmethod(eval(f"lambda group: ({settings}{others})"))
@@ -135,12 +174,19 @@ class ElementwiseOptimizer(Optimizer):
     def __init__(self, params: Any, defaults: dict[str, Any], **options: Unpack[Options]) -> None:
         self._bindings: dict[Tensor, Binding] = {}
         self._settled: dict[int, Settled] = {}
+        self._batches: dict[int, tuple[list[Binding], Batch]] = {}
         self._choice: Choice | None = None
+        contract.check_returns(type(self))
         super().__init__(params, defaults, **options)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._bindings, self._settled, self._choice = {}, {}, None
+        self._bindings, self._settled, self._batches, self._choice = {}, {}, {}, None
+
+    def validate(self, group: dict[str, Any]) -> None:
+        """See Optimizer.validate. A setting that only the formula names is a finite number, True, False or None."""
+        super().validate(group)
+        contract.check_settings(type(self), group)
 
     def initial(self, name: str, group: dict[str, Any], p: Tensor) -> Any:
         """What an array of the formula, or one of `numbers`, is before a parameter's first step: 0 by default.
@@ -190,21 +236,25 @@ class ElementwiseOptimizer(Optimizer):
             self._bindings, self._choice = {}, choice
         lists = [group["params"] for group in self.param_groups]
         for params in _rounds(lists) if self.repeats else (lists,):
-            work: list[tuple[Any, ...]] = []
+            work: list[Piece] = []
             for number, group in enumerate(self.param_groups):
                 self._gather(number, group, params[number], work)
             recording = backend.thread.recording
             if recording is None:
                 uninterrupted(self._run, work)
             else:
-                captured.record(self, work, recording)
+                self._record(work, recording)
         return loss
+
+    def _record(self, work: list[Piece], recording: Recording) -> None:
+        captured.record(self, work, recording)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """See Optimizer.load_state_dict."""
         super().load_state_dict(state_dict)
         self._bindings.clear()
         self._settled.clear()
+        self._batches.clear()
 
     def _loaded(self, saved: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Any]:
         groups, state = super()._loaded(saved)
@@ -213,6 +263,12 @@ class ElementwiseOptimizer(Optimizer):
         for p, entry in state.items():
             if not isinstance(p, Tensor):
                 continue
+            foreign = sorted(entry.keys() & (KEPT - {"step", *self.state_keys.values(), *self.numbers}))
+            if foreign:
+                raise ValueError(
+                    f"{type(self).__name__}.load_state_dict: the state of a parameter of shape {p.shape} has "
+                    f"{', '.join(foreign)}, which {type(self).__name__} does not keep; is it of another optimizer?"
+                )
             missing = sorted(key for key in needed if entry.get(key) is None)
             if missing:
                 raise ValueError(
@@ -229,14 +285,17 @@ class ElementwiseOptimizer(Optimizer):
                 entry["step"] = count("load_state_dict: step", entry["step"])
         return groups, state
 
-    def _run(self, work: list[tuple[Any, ...]]) -> None:
+    def _run(self, work: list[Piece]) -> None:
         states = self.state
         now = tick()
         reduces = self.reduces
-        launched = not reduces and _launched(work)
+        launched = not reduces and self._launched(work)
+        last, settings = None, {}
         for p, binding, g, constants, t, numbers, new, group in work:
             if reduces:
-                self.update(binding, g, constants, group)
+                if group is not last:
+                    last, settings = group, {key: float(group[key]) for key in self.read}
+                self.update(binding, g, constants, settings)
             elif not launched:
                 binding.run(binding.flat, g, *binding.flats, constants)
             if binding.copies:
@@ -254,8 +313,38 @@ class ElementwiseOptimizer(Optimizer):
             binding.write.when = now
         Write.latest = now
 
-    def update(self, binding: Binding, g: Any, constants: Any, group: dict[str, Any]) -> None:
-        """What happens to one parameter where `reduces` is set: reductions, and formulas before and after them."""
+    def _launched(self, work: list[Piece]) -> bool:
+        """Run what is on a GPU, one launch for all tensors that share a kernel and constants; whether all of it was.
+
+        Of tensors that are the same as in the last step, only the gradients are looked up anew.
+        """
+        if not work or not isinstance(work[0][1].run, Kernel):
+            return False
+        launches: dict[Any, tuple[Kernel, Any, list[Binding], list[Any]]] = {}
+        for _, binding, g, constants, *_ in work:
+            if not isinstance(binding.run, Kernel):
+                return False
+            launch = launches.setdefault(
+                (id(binding.run), id(constants), binding.device), (binding.run, constants, [], [])
+            )
+            launch[2].append(binding)
+            launch[3].append(g)
+        for number, (kernel, constants, bindings, gradients) in enumerate(launches.values()):
+            known, batch = self._batches.get(number, (None, None))
+            if batch is None or batch.kernel is not kernel or known != bindings:
+                rows = [(b.flat, g, *b.flats) for b, g in zip(bindings, gradients, strict=True)]
+                batch = Batch(kernel, rows)
+                self._batches[number] = bindings, batch
+            else:
+                batch.take(gradients)
+            batch.run(constants)
+        return True
+
+    def update(self, binding: Binding, g: Any, constants: Any, settings: dict[str, Any]) -> None:
+        """What happens to one parameter where `reduces` is set: reductions, and formulas before and after them.
+
+        settings: those that `read` names; in a captured step each is an array of shape () in place of a number.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no update()")
 
     def settle(self, number: int, group: dict[str, Any]) -> Settled:
@@ -278,15 +367,15 @@ class ElementwiseOptimizer(Optimizer):
         kept = tuple([state[n] if state else self.initial(n, group, p) for n in self.numbers])
         return t, first, kept if self.numbers else None
 
-    def _gather(self, number: int, group: dict[str, Any], params: list[Tensor], work: list[tuple[Any, ...]]) -> None:
+    def _gather(self, number: int, group: dict[str, Any], params: list[Tensor], work: list[Piece]) -> None:
         """Add to `work` what each parameter's update needs; change nothing."""
         settled = self.settle(number, group)
-        states, bindings, kept = self.state, self._bindings, self.numbers
-        counted, sees_first = self.formula.counted, self.formula.sees_first
+        counted, sees_first, kept = self.formula.counted, self.formula.sees_first, self.numbers
+        states, bindings = self.state, self._bindings
         keys = frozenset(self.state_keys.values()) if sees_first else frozenset()
         stages: dict[Any, Any] = {}  # what parameters at the same step share: plan and constants
-        last: Any = stages  # no key is equal to it
-        t = first = numbers = prepare = None
+        stage: Any = stages  # no stage is equal to it
+        t = first = before = prepare = None
         for p in params:
             g = p._grad  # `p.grad` would make a Tensor of what `backward` left as an array
             if g is None:
@@ -301,29 +390,17 @@ class ElementwiseOptimizer(Optimizer):
             if sees_first:
                 first = not state or keys.isdisjoint(state)
             if kept:
-                numbers = tuple([state[n] if state else self.initial(n, group, p) for n in kept])
-            key = (t, first, numbers) if kept or sees_first else t
-            if key != last:
-                if key not in stages:
-                    stages[key] = self.planned(settled, first, numbers, t)
-                values, plan, constants_of_plan, changed, prepared = stages[key]
-                last, prepare = key, None
-            binding = bindings.get(p)
-            new = None
-            if (
-                binding is None
-                or binding.state is not state
-                or binding.plan is not plan
-                or binding.data is not p.data
-                or binding.copies
-            ):
+                before = tuple([state[n] if state else self.initial(n, group, p) for n in kept])
+            if stage != (t, first, before):
+                stage = t, first, before
+                if stage not in stages:
+                    stages[stage] = self.planned(settled, first, before, t)
+                values, plan, constants_of_plan, numbers, prepared = stages[stage]
+                prepare = None
+            binding, new = bindings.get(p), None
+            if binding is None or not binding.holds(plan, p, state):
                 binding, new = self._bind(plan, p, state, group)
-            else:
-                for name, array in binding.arrays:
-                    if state.get(name) is not array:
-                        binding, new = self._bind(plan, p, state, group)
-                        break
-            if g.__class__ is not binding.kind:
+            if g.__class__ is not np.ndarray:
                 g = g.data
             if (
                 g.shape != binding.shape
@@ -337,19 +414,18 @@ class ElementwiseOptimizer(Optimizer):
                 if prepare not in prepared:
                     prepared[prepare] = prepare(values, constants_of_plan)
                 constants = prepared[prepare]
-            ready = g.flags.carray if binding.on_host else g.flags.c_contiguous
-            if not ready or g is binding.data:
-                g = g.flatten()
+            if not binding.plain or g.base is not None or g is binding.data or not g.flags.carray:
+                g = binding.flattened(g)
             elif g.ndim != 1:
                 g = g.ravel()
-            if binding.complex:
-                g = g.view(binding.flat.dtype)
-            work.append((p, binding, g, constants, t, changed, new, group))
+            work.append((p, binding, g, constants, t, numbers, new, group))
 
     def _bound_rows(self, binding: Binding, p: Tensor, g: Any, group: dict[str, Any]) -> tuple[Binding, Any]:
-        """What a row-sparse gradient is run with: its rows, bound, and their values; any other does not fit."""
-        device = backend.device_of(g) if backend.is_array(g) else g.device
+        """What a row-sparse gradient is run with: its rows, bound, and their values; hardly any other does fit."""
+        device = backend.device_of(g) if backend.is_array(g) or isinstance(g, np.generic) else g.device
         fits = g.shape == binding.shape and g.dtype == binding.dtype and device == p.device
+        if fits and binding.on_host and isinstance(g, backend.ON_HOST):  # a memory map, or a number
+            return binding, np.asarray(g)
         if not isinstance(g, RowSparse) or not fits:
             raise ValueError(
                 f"{type(self).__name__}.step: a gradient of shape {g.shape} {g.dtype} on {device} for a "
@@ -411,21 +487,6 @@ class ElementwiseOptimizer(Optimizer):
         return binding, new
 
 
-def _launched(work: list[tuple[Any, ...]]) -> bool:
-    """Run what is on a GPU, one launch for all tensors that share a kernel and its constants; whether all of it was."""
-    if not work or not isinstance(work[0][1].run, Kernel):
-        return False
-    launches: dict[Any, tuple[Any, Any, list[Any]]] = {}
-    for p, binding, g, constants, *_ in work:
-        if not isinstance(binding.run, Kernel):
-            return False
-        launch = launches.setdefault((id(binding.run), id(constants), p.device), (binding.run, constants, []))
-        launch[2].append((binding.flat, g, *binding.flats))
-    for kernel, constants, rows in launches.values():
-        kernel.run(rows, constants)
-    return True
-
-
 def _rounds(lists: list[list[Tensor]]) -> list[list[list[Tensor]]]:
     """Lists of parameters, in which some stand more than once, as several in which each stands once."""
     rounds = []
@@ -444,11 +505,3 @@ def _flat(array: Any) -> Any:
     flat = array.reshape(-1)
     flat = flat if in_order(flat) else flat.copy()
     return flat.view(flat.real.dtype) if flat.dtype.kind == "c" else flat
-
-
-def _setting(name: str) -> str:
-    """The text that reads a hyperparameter from a group: `beta2` is the second of its `betas`."""
-    member = re.fullmatch(r"(beta|eta|step_size)(\d)", name)
-    if member is None:
-        return f"group[{name!r}], "
-    return f"group[{name!r}] if {name!r} in group else group['{member[1]}s'][{int(member[2]) - 1}], "

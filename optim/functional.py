@@ -19,7 +19,7 @@ from minigrad import RowSparse, Tensor, ops
 from optim.elementwise import ElementwiseOptimizer
 from optim.lamb import LAMB, lamb, ratio_of_norms
 from optim.lars import LARS, local_rate
-from optim.prodigy import Prodigy, estimate, fresh
+from optim.prodigy import Prodigy, estimate, factors, fresh
 from optim.sparse_adam import SparseAdam
 
 Params = Any  # a list or tuple of Tensors, or a dictionary of them; gradients and states have the same form
@@ -119,7 +119,7 @@ class pure:  # noqa: N801 (used like a function)
         if isinstance(optimizer, Prodigy) and results:
             travelled = sum(_total(results[key]["travelled"]) for key in results)
             size = sum(_total(ops.absolute(each[key]["s"])) for key in results)
-            shared = estimate(group, max(each[key]["step"] for key in results), travelled, size)
+            shared = estimate(group, factors(group, max(each[key]["step"] for key in results)), travelled, size)
         moved = [results[key]["p"] if key in results else params[key] for key in keys]
         return _like(params, moved), State(_like(params, list(each.values())), shared)
 
@@ -136,6 +136,9 @@ class pure:  # noqa: N801 (used like a function)
         if isinstance(optimizer, LARS):
             settings = (group[name] for name in ("weight_decay", "trust_coefficient", "eps"))
             arrays["kappa"] = local_rate(p.reshape(-1), g.reshape(-1), *settings)
+        if isinstance(optimizer, Prodigy):
+            d = group["d"]
+            arrays["d"] = _as(p.dtype, d if isinstance(d, Tensor) else Tensor(np.full_like(p.data, d, shape=())))
         t = entry.get("step", 0) + 1
         values = list(optimizer._settings(group))
         values += [entry.keys().isdisjoint(keys.values())] * formula.sees_first
@@ -146,7 +149,7 @@ class pure:  # noqa: N801 (used like a function)
             results = dict(zip(formula.returns, answers, strict=True))
             if isinstance(optimizer, LAMB):
                 u = results["u"]
-                (results["p"],) = lamb(p, u, ratio_of_norms(p.reshape(-1), u.reshape(-1)), lr=group["lr"])
+                (results["p"],) = lamb(p, u, group["lr"] * ratio_of_norms(p.reshape(-1), u.reshape(-1)))
         new = entry | {n: results[n] for n in numbers} | ({"step": t} if formula.counted else {})
         for name, key in keys.items():
             value = results.get(name, arrays[name])

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 Check = Callable[[str, Any], Any]
 """Takes a name and a value, returns the value as a Python number (or tuple), or raises."""
@@ -12,14 +16,12 @@ Check = Callable[[str, Any], Any]
 
 def number(name: str, value: Any) -> float | int:
     """`value` as a Python number: an np.float64 would turn float32 parameters into float64."""
-    if isinstance(value, bool | str | list | tuple | dict | None):
+    scalar = value.item() if getattr(value, "shape", None) == () else value  # of an array or tensor of any library
+    if type(scalar) is int or type(scalar) is float:
+        return scalar
+    if isinstance(scalar, bool) or not isinstance(scalar, Real | Decimal):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if isinstance(value, int | float) and type(value) in (int, float):
-        return value
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got a {type(value).__name__}: {value!r}") from None
+    return float(scalar)
 
 
 def within(low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False) -> Check:
@@ -30,7 +32,7 @@ def within(low: float, high: float = math.inf, *, open_low: bool = False, open_h
         above = checked > low if open_low else checked >= low
         below = checked < high if open_high else checked <= high
         if not (above and below):
-            interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high or high == math.inf else ']'}"
+            interval = f"{'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
             raise ValueError(f"{name} must be in {interval}, got {value!r}")
         return checked
 
@@ -64,13 +66,14 @@ def one_of(*choices: str | None) -> Check:
     return check
 
 
-def whole(least: int) -> Callable[[str, Any], int]:
-    """A check of a whole number from `least`; a float that is whole is taken, as torch's counts are."""
+def whole(least: int, most: float = math.inf) -> Callable[[str, Any], int]:
+    """A check of a whole number within these bounds; a float that is whole is taken, as torch's counts are."""
+    interval = f"from {least}" if most == math.inf else f"from {least} to {most}"
 
     def check(name: str, value: Any) -> int:
         checked = number(name, value)
-        if not least <= checked < math.inf or checked != int(checked):
-            raise ValueError(f"{name} must be a whole number from {least}, got {value!r}")
+        if not (least <= checked <= most and checked < math.inf) or checked != int(checked):
+            raise ValueError(f"{name} must be a whole number {interval}, got {value!r}")
         return int(checked)
 
     return check
@@ -100,7 +103,7 @@ def function(name: str, value: Any) -> Any:
 
 def flag(name: str, value: Any) -> bool:
     """A check that a setting is True or False."""
-    if not isinstance(value, bool | int) or value not in (0, 1):
+    if not isinstance(value, bool | int | np.bool_) or value not in (0, 1):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 

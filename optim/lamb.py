@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
+import numpy as np
+
 from optim.elementwise import Binding, ElementwiseOptimizer
 from optim.formula import Scalar, formula, sqrt
 from optim.formula.execution import executor
@@ -27,8 +29,8 @@ def lamb_direction(p, g, m, v, u, *, beta1, beta2, eps, weight_decay, maximize, 
 
 
 @formula
-def lamb(p, u, trust_ratio: Scalar, *, lr):
-    p = p - lr * trust_ratio * u
+def lamb(p, u, alpha: Scalar):
+    p = p - alpha * u
     return p
 
 
@@ -44,11 +46,11 @@ class LAMB(ElementwiseOptimizer):
         weight_decay: λ ≥ 0. Default 0.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg, exp_avg_sq: m and v.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes" (2020), Algorithm 2
     with φ(z) = z. Not in torch.
@@ -68,6 +70,7 @@ class LAMB(ElementwiseOptimizer):
     state_keys = {"m": "exp_avg", "v": "exp_avg_sq"}
     scratch = ("u",)
     reduces = True
+    read = ("lr",)
     ranges = {"lr": NONNEGATIVE, "betas": BETAS, "eps": NONNEGATIVE, "weight_decay": NONNEGATIVE, "maximize": flag}
 
     def __init__(
@@ -87,15 +90,15 @@ class LAMB(ElementwiseOptimizer):
             **options,
         )
 
-    def update(self, binding: Binding, g: Any, constants: Any, group: dict[str, Any]) -> None:
-        """The direction, the ratio of norms, then the step."""
+    @np.errstate(all="ignore")
+    def update(self, binding: Binding, g: Any, constants: Any, settings: dict[str, Any]) -> None:
+        """The direction, its step size by the ratio of norms, then the step."""
         binding.run(binding.flat, g, *binding.flats, constants)
         u = binding.flats[-1]
-        trust_ratio = ratio_of_norms(binding.flat, u).astype(u.dtype).reshape(1)
-        values = (float(group["lr"]),)
-        plan, numbers = lamb.plan(values)
+        alpha = (settings["lr"] * ratio_of_norms(binding.flat, u)).astype(u.dtype).reshape(1)
+        plan, numbers = lamb.plan(())
         run, prepare = executor(lamb, plan, binding.flat)
-        run(binding.flat, u, trust_ratio, prepare(values, numbers))
+        run(binding.flat, u, alpha, prepare((), numbers))
 
 
 def ratio_of_norms(p: Any, u: Any) -> Any:

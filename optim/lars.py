@@ -38,10 +38,10 @@ class LARS(ElementwiseOptimizer):
         eps: ε ≥ 0. Default 0, the paper's.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter, of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         momentum_buffer: b, which lr is part of.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks" (2017), equation 6 and Algorithm
     1. Not in torch.
@@ -61,6 +61,7 @@ class LARS(ElementwiseOptimizer):
     state_keys = {"b": "momentum_buffer"}
     scratch = ("kappa",)
     reduces = True
+    read = ("weight_decay", "trust_coefficient", "eps")
     ranges = {
         "lr": NONNEGATIVE,
         "momentum": NONNEGATIVE,
@@ -95,10 +96,10 @@ class LARS(ElementwiseOptimizer):
             **options,
         )
 
-    def update(self, binding: Binding, g: Any, constants: Any, group: dict[str, Any]) -> None:
+    @np.errstate(all="ignore")
+    def update(self, binding: Binding, g: Any, constants: Any, settings: dict[str, Any]) -> None:
         """κ, then the formula."""
-        settings = (float(group[name]) for name in ("weight_decay", "trust_coefficient", "eps"))
-        binding.flats[-1][...] = local_rate(binding.flat, g, *settings)
+        binding.flats[-1][...] = local_rate(binding.flat, g, **settings)
         binding.run(binding.flat, g, *binding.flats, constants)
 
 
@@ -110,7 +111,8 @@ def local_rate(p: Any, g: Any, weight_decay: Any, trust_coefficient: Any, eps: A
 
 
 def norm(x: Any) -> Any:
-    """Euclidean norm of a vector, in its type and on its device, without a temporary."""
+    """Euclidean norm of a vector, in its type and on its device, without a temporary; in float32 for float16."""
+    x = x.astype(np.float32) if x.dtype == np.float16 else x
     return np.sqrt(np.dot(x, x))
 
 

@@ -34,10 +34,10 @@ class Lion(ElementwiseOptimizer):
         weight_decay: λ ≥ 0, decoupled. Default 0.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter, of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         exp_avg: m.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Chen et al., "Symbolic Discovery of Optimization Algorithms" (2023), Algorithm 2. Not in torch.
 

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 
-from optim.arraywise import ArraywiseOptimizer, Shape, lerp
-from optim.hyperparameters import FINITE, NONNEGATIVE, flag, number, tuple_of
+from optim.arraywise import ArraywiseOptimizer, Shape, Weight, lerp
+from optim.hyperparameters import FINITE, NONNEGATIVE, flag, one_of, tuple_of, whole
 from optim.optimizer import Options
 
-ADJUSTMENTS = (None, "original", "match_rms_adamw")
 
-
-def _adjustment(name: str, value: Any) -> str | None:
-    if value is not None and value not in ADJUSTMENTS:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, ADJUSTMENTS))}, got {value!r}")
-    adjustment: str | None = value
-    return adjustment
-
-
-def _iterations(name: str, value: Any) -> int:
-    count = number(name, value)
-    if not 0 <= count < 100 or count != int(count):
-        raise ValueError(f"{name} must be a whole number from 0 to 99, got {value!r}")
-    return int(count)
+class _Numbers(NamedTuple):
+    lr_adjusted: Any
+    kept: Any  # 1 - lr·λ
+    weight: Weight  # 1 - μ
+    ahead: Weight | None  # μ, where the momentum is Nesterov's
+    coefficients: tuple[Any, ...]
+    steps: int
+    eps: Any
 
 
 class Muon(ArraywiseOptimizer):
@@ -42,17 +36,17 @@ class Muon(ArraywiseOptimizer):
         weight_decay: λ ≥ 0, with lr, not lr'. Default 0.1.
         momentum: μ ≥ 0. Default 0.95.
         nesterov: Nesterov's momentum. Default True.
-        ns_coefficients: (a, b, c). Default (3.4445, -4.775, 2.0315).
+        ns_coefficients: (a, b, c), each any finite number. Default (3.4445, -4.775, 2.0315).
         eps: ε ≥ 0, the least norm that D is divided by. Default 1e-7.
-        ns_steps: k, from 0 to 99. Default 5.
+        ns_steps: k, a whole number from 0 to 99. Default 5.
         adjust_lr_fn: what lr' is: "original", the first; "match_rms_adamw", the second, which suits an lr and a decay
             that were found for AdamW. None is "original". Default None.
 
-    State, of each parameter:
-        momentum_buffer: B, of its shape.
+    State, of each parameter; arrays of its shape and dtype:
+        momentum_buffer: B.
 
-    Raises ValueError for settings out of range and for parameters that are not matrices, RuntimeError in a step for
-    complex ones.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range and for parameters that are not
+    matrices, RuntimeError in a step for complex ones.
 
     Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); Liu et al., "Muon is
     Scalable for LLM Training" (2025), equation 4 for "match_rms_adamw". As in torch, B is a running mean, where the
@@ -77,8 +71,8 @@ class Muon(ArraywiseOptimizer):
         "nesterov": flag,
         "ns_coefficients": tuple_of(FINITE, FINITE, FINITE),
         "eps": NONNEGATIVE,
-        "ns_steps": _iterations,
-        "adjust_lr_fn": _adjustment,
+        "ns_steps": whole(0, 99),
+        "adjust_lr_fn": one_of(None, "original", "match_rms_adamw"),
     }
 
     def __init__(
@@ -125,22 +119,33 @@ class Muon(ArraywiseOptimizer):
         low, high = sorted(shape)
         return [(low, high), (low, high), (low, low), (low, low)]
 
-    def update(self, p: Any, g: Any, state: dict[str, Any], settings: dict[str, Any], scratch: list[Any]) -> None:
-        """P ← (1 - lr·λ)·P - lr'·O."""
+    def computed(self, settings: dict[str, Any], t: int, shape: Shape) -> _Numbers:
+        """Those of a matrix of this shape."""
         lr, mu = settings["lr"], settings["momentum"]
-        lr_adjusted = lr * _ratio(settings["adjust_lr_fn"], *p.shape)
+        return _Numbers(
+            float(lr * _ratio(settings["adjust_lr_fn"], *shape)),
+            float(1 - lr * settings["weight_decay"]),
+            Weight.of(1 - mu),
+            Weight.of(mu) if settings["nesterov"] else None,
+            tuple(map(float, settings["ns_coefficients"])),
+            settings["ns_steps"],
+            float(settings["eps"]),
+        )
+
+    def update(self, p: Any, g: Any, state: dict[str, Any], numbers: _Numbers, scratch: list[Any]) -> None:
+        """P ← (1 - lr·λ)·P - lr'·O."""
         p, g, buffer = (_wide(array) for array in (p, g, state["momentum_buffer"]))
         x, product = scratch[:2]
-        lerp(buffer, g, 1 - mu, product)
-        if settings["nesterov"]:
+        lerp(buffer, g, numbers.weight, product)
+        if numbers.ahead is not None:
             x[...] = g
-            lerp(x, buffer, mu, product)
+            lerp(x, buffer, numbers.ahead, product)
         else:
             x[...] = buffer
-        np.divide(x, np.maximum(np.sqrt(np.sum(np.square(x, out=product))), settings["eps"]), out=x)
-        _newton_schulz(settings["ns_coefficients"], settings["ns_steps"], *scratch)
-        np.multiply(x, lr_adjusted, out=x)
-        np.multiply(p, 1 - lr * settings["weight_decay"], out=p)
+        np.divide(x, np.maximum(np.sqrt(np.sum(np.square(x, out=product))), numbers.eps), out=x)
+        _newton_schulz(numbers.coefficients, numbers.steps, *scratch)
+        np.multiply(x, numbers.lr_adjusted, out=x)
+        np.multiply(p, numbers.kept, out=p)
         np.subtract(p, x, out=p)
 
 
@@ -157,9 +162,7 @@ def _ratio(adjustment: str | None, rows: int, columns: int) -> float:
     return math.sqrt(max(1, rows / columns))
 
 
-def _newton_schulz(
-    coefficients: tuple[float, float, float], steps: int, x: Any, product: Any, gram: Any, square: Any
-) -> None:
+def _newton_schulz(coefficients: tuple[Any, ...], steps: int, x: Any, product: Any, gram: Any, square: Any) -> None:
     """X ← a·X + (b·A + c·A²)·X with A = XXᵀ, so many times, in place."""
     a, b, c = coefficients
     for _ in range(steps):

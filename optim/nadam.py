@@ -45,12 +45,12 @@ class NAdam(ElementwiseOptimizer):
         decoupled_weight_decay: multiply p by 1 - lr·λ instead. Default False.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         mu_product: Πμᵢ, a number.
         exp_avg, exp_avg_sq: m and v.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Dozat, "Incorporating Nesterov Momentum into Adam" (2016), Algorithm 2 with the schedule of μ. As in torch:
     m is a mean with β1, and μₜ stands in the last combination only, where the paper has it in both.

@@ -39,10 +39,11 @@ class Nesterov(ElementwiseOptimizer):
         weight_decay: λ ≥ 0; λ times the look-ahead point is added to the gradient (L2). Default 0.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter, of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         velocity: v.
 
-    Raises ValueError for settings out of range, TypeError for a step without a closure.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range, TypeError for a step without a
+    closure.
 
     Source: Nesterov, "A method of solving a convex programming problem with convergence rate O(1/k²)" (1983), as in
     Sutskever et al., "On the importance of initialization and momentum in deep learning" (2013), equations 3 and 4,

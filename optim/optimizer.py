@@ -19,6 +19,10 @@ Closure = Callable[[], Any]
 Hook = Callable[..., Any]
 
 
+TORCHS_OWN = {"foreach", "fused", "capturable", "differentiable"}
+"""Arguments of torch's optimizers that say how a step is run."""
+
+
 class Options(TypedDict, total=False):
     """What every optimizer's constructor takes by name, beside its settings: see `Optimizer`."""
 
@@ -48,7 +52,9 @@ class Optimizer:
         name = type(self).__name__
         unknown = options.keys() - Options.__annotations__
         if unknown:
-            raise TypeError(f"{name}: unknown argument {', '.join(sorted(unknown))}; it has {', '.join(defaults)}")
+            known = ", ".join(defaults)
+            hint = "; how a step runs is chosen by `with optim.execution(...)`" if unknown & TORCHS_OWN else ""
+            raise TypeError(f"{name}: unknown argument {', '.join(sorted(unknown))}; it has {known}{hint}")
         self.defaults = defaults
         self.state: defaultdict[Any, Any] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
@@ -105,6 +111,12 @@ class Optimizer:
         missing = [key for key in self.ranges if key not in group]
         if missing:
             raise ValueError(f"{name}: a group has no setting {', '.join(missing)}")
+        wanting = [key for key in self.ranges if getattr(group[key], "requires_grad", False)]
+        if wanting:
+            raise TypeError(
+                f"{name}: {', '.join(wanting)} requires a gradient, which a step that writes into parameters can't "
+                "give; optim.functional has updates that are differentiable"
+            )
         group.update({key: check(f"{name}: {key}", group[key]) for key, check in self.ranges.items()})
 
     # --- groups
@@ -133,7 +145,8 @@ class Optimizer:
             raise ValueError("params: either the parameters of all groups have names or those of none")
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError(f"params: an optimizer takes Tensors, got a {type(p).__name__}")
+                hint = "; of a dictionary of parameters, pass values()" if isinstance(p, str) else ""
+                raise TypeError(f"params: an optimizer takes Tensors, got a {type(p).__name__}{hint}")
             if not p.is_leaf:
                 raise ValueError(f"params: a tensor of shape {p.shape} was computed; an optimizer takes leaves")
             if p.dtype.kind not in "fc":
@@ -152,12 +165,7 @@ class Optimizer:
         """Forget the gradients of all parameters; with `set_to_none=False`, write zeros into them."""
         for group in self.param_groups:
             for p in group["params"]:
-                if set_to_none or p.grad is None:
-                    p.grad = None
-                elif isinstance(p.grad, RowSparse):
-                    p.grad = p.grad.zeros()
-                else:
-                    p.grad = Tensor(np.zeros_like(p.grad.data))
+                p.zero_grad(set_to_none)
 
     # --- steps
 
@@ -172,7 +180,7 @@ class Optimizer:
     def _check_capture(self) -> None:
         name = type(self).__name__
         if not self.capturable:
-            backend.refuse(f"a step of {name}, which computes on the host or needs sums,")
+            backend.refuse(f"a step of {name}, which computes on the host,")
         if self._pre_hooks or self._post_hooks:
             backend.refuse(f"a step of {name} with hooks, which a replay would not call,")
         if self.skip_nonfinite:
@@ -345,11 +353,11 @@ def _counted(step: Callable[..., Any]) -> Callable[..., Any]:
             if self._pre_hooks:
                 args, kwargs = self._run_pre_hooks(args, kwargs)
             answer = step(self, *args, **kwargs)
+            if not recording:  # else its replays are counted
+                self.steps_taken += 1
             if self._post_hooks:
                 for hook in tuple(self._post_hooks.values()):
                     hook(self, (self, *args), kwargs)
-            if not recording:  # else its replays are counted
-                self.steps_taken += 1
         finally:
             self._stepping = False
         return answer
@@ -363,8 +371,9 @@ def _ordered(params: Any) -> Iterator[Any]:
     try:
         members: Iterator[Any] = iter(params)
     except TypeError:
+        hint = "; pass its parameters()" if hasattr(params, "parameters") else ""
         raise TypeError(
-            f"params must be an iterable of tensors or dictionaries, got a {type(params).__name__}"
+            f"params must be an iterable of tensors or dictionaries, got a {type(params).__name__}{hint}"
         ) from None
     return members
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Unpack
 
 import numpy as np
 
-from optim.elementwise import Binding, ElementwiseOptimizer
-from optim.formula import formula, sqrt
+from minigrad import backend
+from minigrad.cuda import Recording, StaleError
+from optim import captured
+from optim.elementwise import Binding, ElementwiseOptimizer, Piece
+from optim.formula import Scalar, formula, sqrt
 from optim.hyperparameters import BETAS, FRACTION, NONNEGATIVE, POSITIVE, flag, optional, within
 from optim.optimizer import Options
 
 
 @formula
 def prodigy(
-    p, g, m, v, s, p0, travelled, *, lr, beta1, beta2, beta3, eps, weight_decay, decoupled_weight_decay,
-    use_bias_correction, safeguard_warmup, maximize, d, t
+    p, g, m, v, s, p0, travelled, d: Scalar, *, lr, beta1, beta2, beta3, eps, weight_decay, decoupled_weight_decay,
+    use_bias_correction, safeguard_warmup, maximize, t
 ):  # fmt: skip
     if maximize:
         g = -g
@@ -30,7 +34,7 @@ def prodigy(
     if beta3 is None:
         beta3 = sqrt(beta2)
     if safeguard_warmup:
-        s = beta3 * s + (1 - beta3) * (d * d) * g
+        s = beta3 * s + (1 - beta3) * d * d * g
     else:
         s = beta3 * s + (1 - beta3) * (lr * d * d) * g
     m = beta1 * m + (1 - beta1) * d * g
@@ -56,17 +60,20 @@ class Prodigy(ElementwiseOptimizer):
         safeguard_warmup: leave lr out of s. Default False.
         d0: the first d, > 0. Default 1e-6.
         d_coef: factor of the estimate, > 0. Default 1.
-        growth_rate: how much d may grow in one step, ≥ 1. Default inf.
+        growth_rate: how much d may grow in one step, ≥ 1 or inf. Default inf.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg, exp_avg_sq, s: m, v and s.
         p0: where the parameter started.
-    In the group: d, d_max (the largest estimate yet) and d_numerator (r): numbers on the host, so each step waits once
-    for a GPU.
+    State, of each group, in float64; numbers, or arrays of shape () beside parameters on a GPU, so that no step waits
+    for it (`state_dict` has numbers):
+        d: that of the next step.
+        d_max: the largest estimate yet.
+        d_numerator: r.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner" (2024), Algorithm 4. Not
     in torch. Every step uses the d from before it; the authors' code puts the new one beside ε.
@@ -82,10 +89,9 @@ class Prodigy(ElementwiseOptimizer):
     [0.270206, -1.262265]
     """
 
-    capturable = False
     formula = prodigy
     state_keys = {"m": "exp_avg", "v": "exp_avg_sq", "s": "s", "p0": "p0"}
-    scratch = ("travelled",)
+    scratch = ("travelled", "d")
     ranges = {
         "lr": NONNEGATIVE,
         "betas": BETAS,
@@ -147,23 +153,75 @@ class Prodigy(ElementwiseOptimizer):
         super().validate(group)
         group.update(fresh(group["d0"]) | group)
 
-    def _run(self, work: list[tuple[Any, ...]]) -> None:
-        super()._run(work)
-        for group in self.param_groups:
-            mine = [(binding, t) for _, binding, _, _, t, _, _, owner in work if owner is group]
-            if mine:
-                self._estimate(group, mine)
+    def state_dict(self) -> dict[str, Any]:
+        """See Optimizer.state_dict; what a group shares is saved as numbers."""
+        saved = super().state_dict()
+        for group in saved["param_groups"]:
+            group.update(_numbers(group))
+        return saved
 
-    def _estimate(self, group: dict[str, Any], work: list[tuple[Binding, int]]) -> None:
+    def _run(self, work: list[Piece]) -> None:
+        parts = self._parts(work)
+        super()._run(work)
+        for number, bindings, t in parts:
+            group = self.param_groups[number]
+            self._estimate(group, bindings, factors(group, t))
+
+    def _record(self, work: list[Piece], recording: Recording) -> None:
+        parts = self._parts(work)
+        shared = [[self.param_groups[number][key] for key in SHARED] for number, *_ in parts]
+        if not all(backend.is_array(value) for values in shared for value in values):
+            raise StaleError  # loaded, and not on the device yet
+
+        def prepared() -> tuple[list[Any], Any]:
+            values = []
+            for (number, bindings, _), known in zip(parts, shared, strict=True):
+                group = self.param_groups[number]
+                if any(group[key] is not value for key, value in zip(SHARED, known, strict=True)):
+                    raise StaleError
+                t = max(binding.state["step"] for binding in bindings) + 1
+                values.append(np.array(factors(group, t), np.float64))
+            return values, lambda: None
+
+        super()._record(work, recording)
+        sizes = [len(factors(self.param_groups[number], t)) for number, _, t in parts]
+        live = recording.each_replay(sizes, prepared)
+        for (number, bindings, _), words in zip(parts, live, strict=True):
+            self._estimate(self.param_groups[number], bindings, captured.scalars(words, np.dtype(np.float64)))
+
+    def _parts(self, work: list[Piece]) -> list[tuple[int, list[Binding], int]]:
+        """For each group that has gradients its number, what is bound of it, now with its d, and the largest t."""
+        parts = []
+        for number, group in enumerate(self.param_groups):
+            mine = [(binding, t) for _, binding, _, _, t, _, _, owner in work if owner is group]
+            if not mine:
+                continue
+            if backend.is_array(group["d"]) and _devices(b for b, _ in mine) != {backend.device_of(group["d"])}:
+                group.update(_numbers(group))
+            for binding, _ in mine:
+                binding.flats[-1][...] = group["d"]
+            parts.append((number, [binding for binding, _ in mine], max(t for _, t in mine)))
+        return parts
+
+    def _estimate(self, group: dict[str, Any], bindings: list[Binding], factors: Iterable[Any]) -> None:
         """The d of the next step, from what the formula left of all parameters of a group."""
+        devices = _devices(bindings)
+        number = float if len(devices) > 1 or devices == {"cpu"} else _in_double
         travelled = size = 0.0
         with np.errstate(all="ignore"):
-            for binding, _ in work:
-                *_, s, _, scratch = binding.flats
-                travelled += float(scratch.sum())
+            for binding in bindings:
+                *_, s, _, scratch, _ = binding.flats
+                travelled = travelled + number(scratch.sum())
                 np.absolute(s, out=scratch)
-                size += float(scratch.sum())
-        group.update(estimate(group, max(t for _, t in work), travelled, size))
+                size = size + number(scratch.sum())
+            for key, value in estimate(group, factors, travelled, size).items():
+                if backend.is_array(value) and backend.is_array(group[key]):
+                    group[key][...] = value  # where a captured step finds it
+                else:
+                    group[key] = value
+
+
+SHARED = ("d", "d_max", "d_numerator")
 
 
 def fresh(d0: Any) -> dict[str, Any]:
@@ -171,18 +229,42 @@ def fresh(d0: Any) -> dict[str, Any]:
     return {"d": d0, "d_max": d0, "d_numerator": 0.0}
 
 
-def estimate(group: dict[str, Any], t: int, travelled: Any, size: Any) -> dict[str, Any]:
-    """What they share after step t, from Σ⟨g, p0 - p⟩ and Σ‖s‖₁ over them: numbers, or Tensors of one element."""
-    d, d_max, lr = group["d"], group["d_max"], group["lr"]
+def factors(group: dict[str, Any], t: int) -> tuple[Any, ...]:
+    """What `estimate` takes of a group's settings for step t: numbers, or Tensors."""
+    lr = group["lr"]
     beta1, beta2 = group["betas"]
     if group["use_bias_correction"]:
         lr = lr * sqrt(1 - beta2**t) / (1 - beta1**t)
     beta3 = sqrt(beta2) if group["beta3"] is None else group["beta3"]
-    r = beta3 * group["d_numerator"] + (1 - beta3) * lr * d * d * travelled
-    if size > 0:
-        d_hat = group["d_coef"] * r / size
-        if d == group["d0"]:
-            d = max(d, d_hat)
-        d_max = max(d_max, d_hat)
-        d = min(d_max, d * group["growth_rate"])
-    return {"d": d, "d_max": d_max, "d_numerator": r}
+    return beta3, (1 - beta3) * lr, group["d0"], group["d_coef"], group["growth_rate"]
+
+
+def estimate(shared: dict[str, Any], factors: Iterable[Any], travelled: Any, size: Any) -> dict[str, Any]:
+    """What they share after a step, from Σ⟨g, p0 - p⟩ and Σ‖s‖₁ over them: numbers, Tensors or arrays of shape ()."""
+    d, d_max, r = (shared[key] for key in SHARED)
+    beta3, weight, d0, d_coef, growth_rate = factors
+    r = beta3 * r + weight * d * d * travelled
+    known = size > 0
+    d_hat = d_coef * r / _choose(known, size, 1.0)
+    largest = _choose(known & (d_hat > d_max), d_hat, d_max)
+    grown = _choose((d == d0) & (d_hat > d), d_hat, d) * growth_rate
+    d = _choose(known, _choose(grown < largest, grown, largest), d)
+    return {"d": d, "d_max": largest, "d_numerator": r}
+
+
+def _choose(condition: Any, a: Any, b: Any) -> Any:
+    """a or b; of arrays on their device, without waiting for it."""
+    return np.where(condition, a, b) if backend.is_array(condition) else a if condition else b
+
+
+def _numbers(group: dict[str, Any]) -> dict[str, Any]:
+    """What a group shares, on the host."""
+    return {key: backend.to_numpy(group[key]).item() for key in SHARED if backend.is_array(group[key])}
+
+
+def _devices(bindings: Iterable[Binding]) -> set[str]:
+    return {backend.device_of(binding.data) for binding in bindings}
+
+
+def _in_double(x: Any) -> Any:
+    return x.astype(np.float64)

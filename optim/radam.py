@@ -45,11 +45,11 @@ class RAdam(ElementwiseOptimizer):
         decoupled_weight_decay: multiply p by 1 - lr·λ instead. Default False.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg, exp_avg_sq: m and v.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Liu et al., "On the Variance of the Adaptive Learning Rate and Beyond" (2020), Algorithm 2, which asks for
     ρₜ > 4 and has no ε. As in torch. m = β1·m + (1 - β1)·g is computed as torch does, m + (1 - β1)(g - m) where β1 > ½

@@ -45,13 +45,13 @@ class RMSprop(ElementwiseOptimizer):
         centered: divide by the estimated standard deviation. Default False.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         square_avg: v.
         grad_avg: ḡ; only centered.
         momentum_buffer: b, which lr is not part of; only with momentum.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Tieleman and Hinton, "Lecture 6.5 - RMSProp", COURSERA: Neural Networks for Machine Learning (2012);
     centered: Graves, "Generating Sequences With Recurrent Neural Networks" (2013), equations 38 to 41, with ε inside

@@ -32,16 +32,16 @@ class Rprop(ElementwiseOptimizer):
 
     Settings:
         lr: the first s, ≥ 0; nothing afterwards, so a schedule of lr has no effect. Default 1e-2.
-        etas: (η⁻, η⁺), in (0, 1) and above 1. Default (0.5, 1.2).
-        step_sizes: (smallest, largest) s, above 0. Default (1e-6, 50).
+        etas: (η⁻, η⁺): η⁻ in (0, 1), η⁺ > 1. Default (0.5, 1.2).
+        step_sizes: (smallest, largest) s, each > 0. Default (1e-6, 50).
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         prev: the last g.
         step_size: s.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Riedmiller and Braun, "A Direct Adaptive Method for Faster Backpropagation Learning: The RPROP Algorithm"
     (1993); Igel and Hüsken, "Improving the Rprop Learning Algorithm" (2000), Table 4. As in torch.

@@ -42,24 +42,26 @@ class ScheduleFreeAdamW(ElementwiseOptimizer):
     """Schedule-free AdamW: z ← z - γ·g/(√v + ε) - γλp, x ← (1 - c)·x + c·z, p ← (1 - β1)·z + β1·x.
 
     The gradient is taken at p, an interpolation of the fast sequence z and its average x; x is what to evaluate with.
-    γ = lr·√(1 - β2ᵗ), warmed up linearly; c = w/Σw with w = t^r·(the largest γ yet)^weight_lr_power.
+    v ← β2·v + (1 - β2)·g² comes first. γ = lr·√(1 - β2ᵗ)·min(1, t/warmup_steps); c = w/Σw with
+    w = t^r·(the largest γ yet)^weight_lr_power.
 
     Settings:
         lr: ≥ 0. Default 2.5e-3.
         betas: (β1, β2), each in [0, 1). Default (0.9, 0.999).
         eps: ε ≥ 0. Default 1e-8.
         weight_decay: λ ≥ 0, decoupled, at p. Default 0.
-        warmup_steps: ≥ 0. Default 0.
-        r, weight_lr_power: ≥ 0, the weights of the average. Default 0 and 2.
+        warmup_steps: in which γ rises to its full size, ≥ 0. Default 0.
+        r: ≥ 0, power of t in the weights of the average. Default 0.
+        weight_lr_power: ≥ 0, power of the largest γ in them. Default 2.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         z, x: the fast sequence and its average.
         exp_avg_sq: v, the running mean of g².
         weight_sum, lr_max: Σw and the largest γ yet, numbers.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Defazio et al., "The Road Less Scheduled" (2024), Algorithm 1; the weights are the authors' code's, equal to
     the paper's γ² while γ grows. Not in torch.

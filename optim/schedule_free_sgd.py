@@ -39,23 +39,24 @@ def schedule_free_sgd(
 class ScheduleFreeSGD(ElementwiseOptimizer):
     """Schedule-free SGD: z ← z - γ·g, x ← (1 - c)·x + c·z, p ← (1 - β)·z + β·x: an average in the place of a schedule.
 
-    The gradient is taken at p, an interpolation of the fast sequence z and its average x; x is what to evaluate with. γ
-    is lr, warmed up linearly; c = w/Σw with w = t^r·(the largest γ yet)^weight_lr_power: 1/t for a constant γ.
+    The gradient is taken at p, an interpolation of the fast sequence z and its average x; x is what to evaluate with.
+    γ = lr·min(1, t/warmup_steps); c = w/Σw with w = t^r·(the largest γ yet)^weight_lr_power: 1/t for a constant γ.
 
     Settings:
         lr: γ, ≥ 0; larger than for SGD. Default 1.
         momentum: β in [0, 1). Default 0.9.
         weight_decay: λ ≥ 0, added to the gradient as λp (L2). Default 0.
-        warmup_steps: ≥ 0. Default 0.
-        r, weight_lr_power: ≥ 0, the weights of the average. Default 0 and 2.
+        warmup_steps: in which γ rises to its full size, ≥ 0. Default 0.
+        r: ≥ 0, power of t in the weights of the average. Default 0.
+        weight_lr_power: ≥ 0, power of the largest γ in them. Default 2.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         z, x: the fast sequence and its average.
         weight_sum, lr_max: Σw and the largest γ yet, numbers.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Defazio et al., "The Road Less Scheduled" (2024), equations 3 to 5; the weights are the authors' code's. Not
     in torch.

@@ -35,27 +35,29 @@ def sgd(p, g, b, *, lr, momentum, dampening, weight_decay, nesterov, maximize, f
 class SGD(ElementwiseOptimizer):
     """Stochastic gradient descent, with momentum: p ← p - lr·b, where b ← μ·b + (1 - τ)·g.
 
-    The first b is g itself. With `nesterov`, p ← p - lr·(g + μ·b): Nesterov's method seen from its look-ahead point.
+    The first b is g itself, and every b where μ = 0. With `nesterov`, p ← p - lr·(g + μ·b): Nesterov's method seen from
+    its look-ahead point.
 
     Settings:
         lr: step size, ≥ 0. Default 1e-3.
         momentum: μ ≥ 0. Default 0, plain gradient descent.
-        dampening: τ, of the gradient in b. Default 0.
+        dampening: τ, of the gradient in b; any finite number. Default 0.
         weight_decay: λ ≥ 0, added to the gradient as λp (L2). Default 0.
         nesterov: take the look-ahead form; needs momentum > 0 and dampening = 0. Default False.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter, of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         momentum_buffer: b; only with momentum.
 
     Row-sparse gradients move their rows alone where momentum is 0. With momentum all rows have a velocity, so that
     such a gradient is made dense for the step. It can't be decayed.
 
-    Raises ValueError for settings out of range; in a step RuntimeError for a row-sparse gradient with weight_decay.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range; in a step RuntimeError for a
+    row-sparse gradient with weight_decay.
 
     Source: Polyak, "Some methods of speeding up the convergence of iteration methods" (1964), equation 9; Sutskever et
-    al., "On the importance of initialization and momentum in deep learning" (2013), section 2. As in torch, and unlike
-    there, lr stands outside b, so a change of lr acts on the whole velocity at once.
+    al., "On the importance of initialization and momentum in deep learning" (2013), equations 1 to 4. As in torch, and
+    unlike there, lr stands outside b, so a change of lr acts on the whole velocity at once.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from minigrad import RowSparse, Tensor
-from optim.elementwise import ElementwiseOptimizer
+from optim.elementwise import ElementwiseOptimizer, Piece
 from optim.formula import formula, sqrt
-from optim.hyperparameters import BETAS, POSITIVE, flag
+from optim.hyperparameters import BETAS, NONNEGATIVE, POSITIVE, flag
 from optim.optimizer import Options
 
 
@@ -30,22 +30,23 @@ class SparseAdam(ElementwiseOptimizer):
     `nn.Embedding(..., sparse=True)`, whose gradients are RowSparse.
 
     Settings:
-        lr: step size, > 0. Default 1e-3.
+        lr: step size, ≥ 0. Default 1e-3.
         betas: (β1, β2), each in [0, 1). Default (0.9, 0.999).
         eps: ε > 0, added to the uncorrected √v. Default 1e-8.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape, all rows of it:
+    State, of each parameter; arrays of its shape and dtype, all rows of it:
         step: number of updates.
         exp_avg, exp_avg_sq: m and v.
 
-    Raises ValueError for settings out of range and for complex parameters; in a step RuntimeError for a gradient that
-    is not row-sparse.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range and for complex parameters; in a
+    step RuntimeError for a gradient that is not row-sparse.
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), section 2, in the order of its last
-    remark (ε beside the uncorrected root), on rows. As in torch; the paper has no rows, there all moments decay. m
-    and v are written as torch computes them, m + (1 - β1)(g - m): where g is much smaller than m, and β1 near 0, this
-    loses digits that β1·m + (1 - β1)·g would keep.
+    remark (ε beside the uncorrected root), on rows; the paper has no rows, there all moments decay. As in torch, whose
+    constructor refuses lr = 0, though no schedule and no saved state that has come to it. m and v are written as torch
+    computes them, m + (1 - β1)(g - m): where g is much smaller than m, and β1 near 0, this loses digits that
+    β1·m + (1 - β1)·g would keep.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([[1.0], [-2.0], [3.0]], dtype="float64", requires_grad=True)
@@ -59,7 +60,7 @@ class SparseAdam(ElementwiseOptimizer):
 
     formula = sparse_adam
     state_keys = {"m": "exp_avg", "v": "exp_avg_sq"}
-    ranges = {"lr": POSITIVE, "betas": BETAS, "eps": POSITIVE, "maximize": flag}
+    ranges = {"lr": NONNEGATIVE, "betas": BETAS, "eps": POSITIVE, "maximize": flag}
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class SparseAdam(ElementwiseOptimizer):
             if p.dtype.kind == "c":
                 raise ValueError(f"SparseAdam: parameters must be real, got one of shape {p.shape} {p.dtype}")
 
-    def _gather(self, number: int, group: dict[str, Any], params: list[Tensor], work: list[tuple[Any, ...]]) -> None:
+    def _gather(self, number: int, group: dict[str, Any], params: list[Tensor], work: list[Piece]) -> None:
         for p in params:
             if p.grad is not None and not isinstance(p.grad, RowSparse):
                 raise RuntimeError(

@@ -139,8 +139,9 @@ class AveragedModel:
             averaged.update_parameters(model)
         averaged.eval()(x)
 
-    The first update copies the model, each further one averages. Calls, `train`, `eval`, `to` and what lists
-    parameters and buffers go to the copy, `module`; gradients and optimizers are left alone.
+    The first update copies the model, each further one averages. Calls, `train`, `eval`, `to`, `parameters`, `buffers`
+    and `modules` go to the copy, `module`, which has all else; gradients and optimizers are left alone. It is no Module
+    itself.
 
     model: what is copied; frozen and tied parameters stay so.
     device: where the averages are kept; where the model is by default.
@@ -247,9 +248,12 @@ class AveragedModel:
         the same device and in the same type nothing is copied, and what the block writes into the model's tensors is
         written into the averages.
 
-        Raises ValueError for a model with other parameters or buffers, RuntimeError where its tensors are lent already.
+        Raises ValueError for a model with other parameters or buffers, RuntimeError where its tensors are lent already
+        and where nothing was averaged yet.
         """
         parameters, buffers = self._pairs("swapped_into", model)
+        if self.n_averaged == 0:
+            raise RuntimeError("swapped_into: nothing is averaged yet; call update_parameters(model) after each step")
         pairs = parameters + buffers
         with swapped([tensor for _, tensor in pairs], [own for own, _ in pairs]):
             yield model

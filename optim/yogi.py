@@ -41,11 +41,11 @@ class Yogi(ElementwiseOptimizer):
         bias_correction: divide m by 1 - β1ᵗ and v by 1 - β2ᵗ, as optax does. Default False, as in the paper.
         maximize: climb instead of descend. Default False.
 
-    State, of each parameter; arrays of its shape:
+    State, of each parameter; arrays of its shape and dtype:
         step: number of updates.
         exp_avg, exp_avg_sq: m and v.
 
-    Raises ValueError for settings out of range.
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Zaheer et al., "Adaptive Methods for Nonconvex Optimization" (2018), Algorithm 2 and section 4. Not in
     torch.

@@ -55,7 +55,7 @@ NOT_MOVED = "while lr has always been 0, z and x are where they started"
 NEVER_COUPLED = "the decay of AdamW is always decoupled"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "AdaHessian": {
-        'if group["hessian_power"] != 1: -> if group["hessian_power"] != 2:': "the power of 1 changes nothing"
+        'if settings["hessian_power"] != 1: -> if settings["hessian_power"] != 2:': "the power of 1 changes nothing"
     },
     "AdamW": {"elif weight_decay:": NEVER_COUPLED, "g = g + weight_decay * p": NEVER_COUPLED},
     "ASGD": {
@@ -65,8 +65,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "Nesterov": {"Write.of(data).now() -> pass": "what the tape is told, which is no part of the path"},
     "LARS": {
-        "binding.flats[-1][...] = local_rate(binding.flat, g, *settings) -> "
-        "binding.flats[1][...] = local_rate(binding.flat, g, *settings)": "the last of two",
+        "binding.flats[-1][...] = local_rate(binding.flat, g, **settings) -> "
+        "binding.flats[1][...] = local_rate(binding.flat, g, **settings)": "the last of two",
         "return a / b if defined else ops.ones_like(a.detach())": "of Tensors, for optim.functional's tests",
     },
     "ScheduleFreeSGD": {"c = 0.0 -> c = 1.0": NOT_MOVED},

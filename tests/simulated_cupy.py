@@ -211,6 +211,14 @@ class ndarray(StrictArray):  # noqa: N801
     def data(self):
         return types.SimpleNamespace(ptr=self._array.ctypes.data)
 
+    def __array_function__(self, function, types, args, options):
+        _refuse(function.__name__, options, {"device", "initial"})  # `np.eye(..., like=...)` passes on a device
+        return super().__array_function__(function, types, args, options)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        _refuse(ufunc.__name__, options, {"order", "subok"})
+        return super().__array_ufunc__(ufunc, method, *inputs, **options)
+
     def get(self):
         MACHINE.reads()
         return super().get()
@@ -274,6 +282,24 @@ class ndarray(StrictArray):  # noqa: N801
             return value
         owner = self if self.base is None else self.base
         return ndarray(value, self.device, owner if np.may_share_memory(value, owner._array) else None)
+
+
+def _refuse(name, options, unknown):
+    """Raise for keywords that NumPy's function has and CuPy's of the same name has not."""
+    if options.keys() & unknown:
+        raise TypeError(f"{name}() got an unexpected keyword argument {options.keys() & unknown}")
+
+
+def _strict_method(name):
+    def method(self, *args, **options):
+        _refuse(name, options, {"initial", "mode", "where"})
+        return getattr(StrictArray, name)(self, *args, **options)
+
+    return method
+
+
+for _name in ("max", "mean", "min", "prod", "sum", "take"):
+    setattr(ndarray, _name, _strict_method(_name))
 
 
 class RawKernel:
@@ -493,6 +519,7 @@ def module():
 def forget():
     """Drop what was kept of a module `cupy`."""
     backend._working_cupy.cache_clear()
+    backend._device_ones.clear()
     mg.cuda._store.cache_clear()
     for kernel in vars(kernels).values():
         if isinstance(kernel, kernels.Kernel):

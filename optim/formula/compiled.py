@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
@@ -77,6 +78,10 @@ def _pool(threads: int) -> Any:
     from concurrent.futures import ThreadPoolExecutor  # takes long to import
 
     return ThreadPoolExecutor(threads - 1, thread_name_prefix="optim")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
 
 
 @cache

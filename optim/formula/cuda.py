@@ -120,28 +120,53 @@ class Kernel:
         self.launch: Callable[..., None] = raw_kernel(source(plan, dtype), plan.name)
 
     def __call__(self, *arguments: Any) -> None:
-        """Run on one tensor: the plan's arrays, then its constants in float64 on the host."""
+        """Run on one tensor: the plan's arrays, then its constants, as `run` takes them."""
         *arrays, constants = arguments
         self.run([arrays], constants)
 
-    def run(self, rows: Sequence[Sequence[Any]], constants: Any, live: Any = None) -> None:
-        """Run on many tensors of one device: for each the plan's arrays; constants in float64 on the host.
+    def run(self, rows: Sequence[Sequence[Any]], constants: Any) -> None:
+        """Run on many tensors of one device: for each the plan's arrays; constants as `Batch.run` takes them."""
+        Batch(self, rows).run(constants)
 
-        live: an array on the device that holds the constants at the time when the kernel runs, in their place.
-        Returns once the launches stand in the current stream; it waits for nothing.
+
+class Batch:
+    """Tensors of one device, laid out for the launches that run a kernel on all of them; gradients may be exchanged."""
+
+    def __init__(self, kernel: Kernel, rows: Sequence[Sequence[Any]]) -> None:
+        self.kernel = kernel
+        self.device: Any = rows[0][0].device if rows else None
+        self.width = kernel.layout["sizes"].shape[0]
+        self.groups = [self._group(rows[start : start + self.width]) for start in range(0, len(rows), self.width)]
+
+    def _group(self, rows: Sequence[Sequence[Any]]) -> Any:
+        group = np.zeros(1, self.kernel.layout)
+        sizes = np.array([row[0].size for row in rows], np.int64)
+        chunks = np.cumsum((sizes + CHUNK - 1) // CHUNK)
+        group["arrays"][0, :, : len(rows)] = np.array([[a.data.ptr for a in row] for row in rows], np.uint64).T
+        group["sizes"][0, : len(rows)] = sizes
+        group["firsts"][0, 1:] = chunks[-1]
+        group["firsts"][0, 1 : len(rows)] = chunks[:-1]
+        return group
+
+    def take(self, gradients: Sequence[Any]) -> None:
+        """Let these be the gradients, in the order of the tensors."""
+        for i, group in enumerate(self.groups):
+            pointers = [g.data.ptr for g in gradients[i * self.width : (i + 1) * self.width]]
+            group["arrays"][0, 1, : len(pointers)] = pointers
+
+    def run(self, constants: Any) -> None:
+        """Launch; the launches stand in the current stream when it returns, and it waits for nothing.
+
+        constants: in float64: an array of the host, or one on the device that holds them by the time the kernel runs.
         """
-        rows = [row for row in rows if row[0].size]
-        tensors = self.layout["sizes"].shape[0]
-        for start in range(0, len(rows), tensors):
-            some = rows[start : start + tensors]
-            group = np.zeros(1, self.layout)
-            sizes = np.array([row[0].size for row in some], np.int64)
-            chunks = np.cumsum((sizes + CHUNK - 1) // CHUNK)
-            group["arrays"][0, :, : len(some)] = np.array([[a.data.ptr for a in row] for row in some], np.uint64).T
-            group["sizes"][0, : len(some)] = sizes
-            group["constants"][0, : self.constants] = constants[: self.constants]
-            group["live"] = 0 if live is None else live.data.ptr
-            group["firsts"][0, 1:] = chunks[-1]
-            group["firsts"][0, 1 : len(some)] = chunks[:-1]
-            with some[0][0].device:
-                self.launch((min(int(chunks[-1]), BLOCKS),), (THREADS,), (group,))
+        count = self.kernel.constants
+        for group in self.groups:
+            chunks = int(group["firsts"][0, -1])
+            if not chunks:
+                continue
+            if isinstance(constants, np.ndarray):
+                group["constants"][0, :count] = constants[:count]
+            else:
+                group["live"] = constants.data.ptr
+            with self.device:
+                self.kernel.launch((min(chunks, BLOCKS),), (THREADS,), (group,))

@@ -11,8 +11,8 @@ import numpy as np
 
 from minigrad.backend import device_of
 from optim.formula import blocked, compiled, cuda
+from optim.formula.definition import Formula
 from optim.formula.plan import Plan
-from optim.formula.source import Formula
 
 EXECUTIONS = ("eager", "blocked", "numba", "cuda")
 Choice = tuple[str, int]
@@ -25,7 +25,9 @@ _numba = compiled.available()
 def execution(name: str, *, threads: int = 1) -> Iterator[None]:
     """Run every optimizer step in the block in one execution.
 
-    "eager": the formula as it is written, on arrays: slow, for reading along in a debugger.
+    "eager": the formula as it is written, on arrays: slow, for reading along in a debugger. `print` and `breakpoint` in
+        a formula are called here alone. A breakpoint that a debugger sets is also met before the first step and where
+        a branch changes, with stand-ins in place of arrays: so a step learns, in every execution, which state it needs.
     "blocked": generated NumPy calls on blocks, without temporaries.
     "numba": a generated loop, compiled, for float32 and float64; needs Numba. Other types run blocked.
     "cuda": a generated kernel, one launch for all tensors of a group, for CuPy arrays of these types.

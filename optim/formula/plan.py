@@ -40,7 +40,7 @@ class Plan:
         read = {a for step in self.steps for a in step.arguments} | set(self.outputs.values())
         self.arrays = tuple(a for i, a in enumerate(arrays) if i < 2 or a in read or a in self.outputs)
         self.scalars = tuple(a for a in scalars if a in self.arrays)
-        self.names, self.notes = trace.names, trace.notes
+        self.notes = trace.notes
         self.expressions = {constant: text for text, constant in trace.constants.items()}
         returned = "".join(f"{value}, " for value in [*trace.constants.values(), *numbers.values()])
         lines = [f"def constants({', '.join(hyperparameters)}):", *trace.lines, f"return ({returned})"]
@@ -49,6 +49,13 @@ class Plan:
         exec(self.source, scope)
         self.constants: Callable[..., tuple[float, ...] | None] = scope["constants"]
         self.kernels: dict[Any, Any] = {}  # what `execution` has compiled, by execution and type
+
+    def __repr__(self) -> str:
+        _, *host, _ = self.source.splitlines()
+        lines = [line.strip() for line in host]
+        lines += [f"{step.out} = {step.word}({', '.join(step.arguments)})" for step in self.steps]
+        lines += [f"{name} <- {value}" for name, value in (self.outputs | self.numbers).items()]
+        return "\n    ".join([f"plan of {self.name}({', '.join(self.arrays)}):", *lines])
 
 
 def _needed(steps: list[Step], wanted: set[str]) -> list[Step]:

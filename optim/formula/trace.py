@@ -16,6 +16,8 @@ from typing import Any
 from optim.formula.vocabulary import VOCABULARY
 
 Number = int | float
+FUNCTIONS = ("absolute", "lerp", "maximum", "minimum", "sign", "sqrt", "where")
+"""What a formula calls, beside operators."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +33,10 @@ class Step:
 class Trace:
     """What a formula did: its steps, constants and guards, in order."""
 
+    formula: str  # its name
     steps: list[Step] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)  # of the host's part: guards and constants, as Python text
     constants: dict[str, str] = field(default_factory=dict)  # expression -> name
-    names: dict[str, str] = field(default_factory=dict)  # value -> the formula's name for it
     notes: list[tuple[str, str]] = field(default_factory=list)  # assignments in order: name, and value or expression
 
     def apply(self, word: str, *arguments: Any) -> Symbol:
@@ -43,7 +45,7 @@ class Trace:
             expected = word == "where" and i == 0
             if (isinstance(argument, Symbol) and argument.condition) is not expected:
                 what = "a condition, such as x > 0," if expected else "numbers, not a condition,"
-                raise TypeError(f"a formula's {word} takes {what} as argument {i}")
+                raise TypeError(f"formula {self.formula}: {word} takes {what} as argument {i}")
         names = tuple(a.name if isinstance(a, Symbol) else self.constant(a) for a in arguments)
         out = f"_s{len(self.steps)}"
         self.steps.append(Step(out, word, names))
@@ -52,7 +54,8 @@ class Trace:
     def constant(self, value: Any) -> str:
         """The name of a host value that meets an array."""
         if not isinstance(value, Host) and (isinstance(value, bool) or not isinstance(value, Number)):
-            raise TypeError(f"a formula takes arrays and numbers, not a {type(value).__name__} ({value!r})")
+            kind = type(value).__name__
+            raise TypeError(f"formula {self.formula}: expected arrays and numbers, got a {kind} ({value!r})")
         text = text_of(value)
         if text not in self.constants:
             self.constants[text] = f"_c{len(self.constants)}"
@@ -68,10 +71,28 @@ class Trace:
         return outcome
 
 
-class Symbol:
+class StandIn:
+    """What a symbol and a host value have in common: NumPy's functions can't be recorded."""
+
+    __slots__ = ("trace",)
+    trace: Trace
+
+    def refused(self, what: str) -> TypeError:
+        """The error that says what the formula may not do."""
+        return TypeError(f"formula {self.trace.formula}: {what}")
+
+    def __array_ufunc__(self, function: Any, *_: Any, **__: Any) -> Any:
+        name = function.__name__
+        instead = f"{name} of optim.formula" if name in FUNCTIONS else f"operators, and {', '.join(FUNCTIONS)}"
+        raise self.refused(f"numpy's {name} can't be recorded; use {instead}")
+
+    __array_function__ = __array_ufunc__
+
+
+class Symbol(StandIn):
     """Stands for an array while a formula is traced."""
 
-    __slots__ = ("condition", "name", "trace")
+    __slots__ = ("condition", "name")
 
     def __init__(self, trace: Trace, name: str, condition: bool = False) -> None:
         self.trace, self.name, self.condition = trace, name, condition
@@ -79,13 +100,11 @@ class Symbol:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # NumPy and copy ask for protocols
             raise AttributeError(name)
-        raise TypeError(f"a formula works element by element, with operators and its functions; it has no .{name}")
+        raise self.refused(f"works element by element, with operators and functions; an array has no .{name}")
 
     def __pow__(self, other: Any) -> Symbol:
         if other != 2:
-            raise TypeError(
-                f"a formula raises arrays to the power 2 only (other powers round differently), got {other}"
-            )
+            raise self.refused(f"arrays are raised to the power 2 only (other powers round differently), got {other}")
         return self.trace.apply("square", self)
 
     def __neg__(self) -> Symbol:
@@ -95,18 +114,18 @@ class Symbol:
         return self.trace.apply("absolute", self)
 
     def __bool__(self) -> bool:
-        raise TypeError("a formula can't branch on the values of an array; choose with where(condition, a, b)")
+        raise self.refused("can't branch on the values of an array; choose with where(condition, a, b)")
 
     def __float__(self) -> float:
-        raise TypeError("a formula can't take one number out of an array")
+        raise self.refused("can't take one number out of an array")
 
     __hash__ = None  # type: ignore[assignment]
 
 
-class Host:
+class Host(StandIn):
     """Stands for a hyperparameter, or an expression of hyperparameters, while a formula is traced."""
 
-    __slots__ = ("text", "trace", "value")
+    __slots__ = ("text", "value")
 
     def __init__(self, trace: Trace, value: Any, text: str) -> None:
         self.trace, self.value, self.text = trace, value, text
@@ -115,7 +134,7 @@ class Host:
         return self.trace.guard(self)
 
     def __float__(self) -> float:
-        raise TypeError(f"float({self.text}) in a formula would freeze the value it has now; use the number as it is")
+        raise self.refused(f"float({self.text}) would freeze the value it has now; use the number as it is")
 
     __int__ = __index__ = __float__
     __hash__ = None  # type: ignore[assignment]

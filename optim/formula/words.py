@@ -1,9 +1,9 @@
 """A formula in LaTeX, from the same trace that runs.
 
-    print(latex(optim.Adam, amsgrad=True))
+    print(optim.formula.latex(optim.Adam, amsgrad=True))
 
-gives the steps that have a name, in order, as one aligned list: `=` where a step gets its name, an arrow where an array
-or a number of the state changes. Steps without a name stand where they are used.
+gives the steps that have a name, in order, as one aligned list: `=` where a step gets its name, an arrow where a name
+that stood for something gets another value. Steps without a name stand where they are used.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from minigrad import tensor
 from optim.formula.plan import Plan
+from optim.formula.text import plan_of
 from optim.formula.vocabulary import ATOM, CONDITION, POWER, PRODUCT, SUM, VOCABULARY
 
 Term = str | tuple[Any, ...]
@@ -35,33 +35,18 @@ _OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div
 _CALLS = {"sqrt": "sqrt", "abs": "absolute"}
 
 
-def latex(source: Plan | type, **settings: Any) -> str:
-    """The steps of a plan, or of an optimizer with these settings, as an `aligned` environment.
+def latex(algorithm: Plan | type, /, **settings: Any) -> str:
+    """The steps of an optimizer with these settings, as an `aligned` environment of LaTeX.
 
-    source: a Plan, or a class of optimizers that has a formula.
+    algorithm: a class of optimizers that has a formula, or a Plan.
     settings: of the class; also what its formula takes beside them: `t`, the number of the step (default 1000, when
         what changes after the first steps has changed), `first`, and the numbers it keeps.
 
     Raises TypeError for a class without a formula, and whatever the class raises for its settings.
     """
-    plan = source if isinstance(source, Plan) else plan_of(source, **settings)[0]
+    plan = algorithm if isinstance(algorithm, Plan) else plan_of(algorithm, **settings)[0]
     lines = (" ".join(equation) for equation in _Writer(plan).equations())
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n"
-
-
-def plan_of(optimizer: Any, **settings: Any) -> tuple[Plan, tuple[Any, ...]]:
-    """The plan of a class of optimizers with these settings (see `latex`), and the hyperparameters it was made for."""
-    formula = getattr(optimizer, "formula", None)
-    if formula is None:
-        raise TypeError(f"latex: expected a Plan or an optimizer with a formula, got {optimizer!r}")
-    own = {"t": 1000, "first": False} | dict.fromkeys(optimizer.numbers)
-    given = {name: settings.pop(name) for name in own if name in settings}
-    p = tensor(0.0, requires_grad=True)
-    made = optimizer([p], **settings)
-    group = made.param_groups[0]
-    own |= {name: made.initial(name, group, p) for name in optimizer.numbers} | given
-    values = optimizer._settings(group) + tuple(own[name] for name in formula.hyperparameters if name in own)
-    return formula.plan(values)[0], values
 
 
 def symbol(name: str) -> str:
@@ -96,7 +81,7 @@ class _Writer:
         used = {c: e for c, e in self.expressions.items() if c in self.arguments}
         trees = [node for tree in [*used.values(), *self.numbers.values()] for node in ast.walk(tree)]
         hosts = {ast.unparse(node): node for node in trees if isinstance(node, ast.expr)}
-        inputs = {*self.plan.arrays, *self.plan.outputs, *self.numbers}
+        inputs = {*self.plan.arrays, *self.plan.outputs, *self.numbers, *hosts}
         for name, value in self.plan.notes:
             if value not in self.steps:
                 value = value if value.isidentifier() else ast.unparse(ast.parse(value, mode="eval"))
@@ -104,7 +89,7 @@ class _Writer:
             if known or not (value in self.steps or value in hosts):
                 continue
             term = self.array(value) if value in self.steps else self.host(hosts[value])
-            yield symbol(name), r"&\leftarrow" if name in inputs else "&=", _text(term)
+            yield symbol(name), r"&\leftarrow" if name in inputs or name in self.values else "&=", _text(term)
             self.symbols[value], self.values[name] = name, value
         for name, value in self.plan.outputs.items():
             if self.values.get(name, name) != value:

@@ -123,6 +123,19 @@ def test_ignored_labels_count_for_nothing():
         same(*results, np.float64)
 
 
+def test_logits_that_no_kernel_takes():
+    rng = np.random.default_rng(0)
+    values, labels = rng.normal(size=(5, 6)), np.array([0, 2, 4, 1, 3, 2])
+    results = []
+    for device in ("cuda", "cpu"):
+        x = mg.tensor(values, device=device, requires_grad=True)
+        loss = nn.functional.cross_entropy(x.T, mg.tensor(labels, device=device))
+        results.append([loss, mg.grad(loss, x)])
+        loss = mg.ops.softmax_cross_entropy(x.T, mg.tensor(labels, device=device).data)
+        results[-1] += [loss, mg.grad(loss, x)]
+    same(*results, np.float64)
+
+
 def test_an_average_of_no_loss_is_nan():
     x = mg.tensor(np.zeros((2, 3)), device="cuda", requires_grad=True)
     assert np.isnan(nn.functional.cross_entropy(x, mg.tensor([-100, -100], device="cuda")).item())

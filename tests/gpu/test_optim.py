@@ -139,10 +139,6 @@ def test_a_saved_state_goes_on_on_the_other_device(name, chosen):
         assert all(backend.device_of(v) == "cuda:0" for v in back.state[p].values() if backend.is_array(v))
 
 
-WAITS = {"Prodigy"}
-"""Its step size is a number of the host's, found from sums on the device."""
-
-
 @every_case
 def test_a_step_waits_for_nothing(simulated, name, chosen):
     optimizer, params = path(name, chosen, "cuda", np.float32)
@@ -155,7 +151,7 @@ def test_a_step_waits_for_nothing(simulated, name, chosen):
     if ROWS[name].gradients == "rows":
         assert waited <= 1 * len(params)  # how many rows are distinct
     else:
-        assert bool(waited) == (name in WAITS)
+        assert not waited
 
 
 def test_one_launch_for_all_tensors_of_a_group(simulated):

@@ -17,6 +17,7 @@ OPTIONS = {
     "lbfgs": ["--seconds", "0.5"],
     "hypergradient": ["--iterations", "2"],
     "maml": ["--steps", "5"],
+    "own_optimizer": ["--steps", "20"],
 }
 WITH_DEVICE = [path.stem for path in sorted(EXAMPLES.glob("*.py")) if "--device" in path.read_text(encoding="utf-8")]
 
@@ -114,6 +115,18 @@ def test_algorithms_with_closures(name):
         optimizer.step(closure)
         found.append(p.numpy())
     np.testing.assert_allclose(*found, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["GaussNewton", "LevenbergMarquardt"])
+def test_least_squares(name):
+    found = []
+    for device in ("cuda", "cpu"):
+        p = mg.tensor([-1.2, 1.0], dtype=np.float64, device=device, requires_grad=True)
+        optimizer = getattr(optim, name)([p])
+        for _ in range(4):
+            optimizer.step(lambda p=p: mg.stack([10 * (p[1] - p[0] ** 2), 1 - p[0]]))
+        found.append(p.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["NewtonCG", "AdaHessian"])

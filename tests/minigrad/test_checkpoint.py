@@ -1,7 +1,6 @@
 """Checkpoints: what is saved comes back exactly, or not at all, and other programs read the file."""
 
 import copy
-import doctest
 import errno
 import itertools
 import json
@@ -24,7 +23,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 import nn
 import optim
-from minigrad import checkpoint, safetensors, tree
+from minigrad import checkpoint, safetensors
 from nn.data import DataLoader
 from tests.minigrad.trees import DTYPES, LAYOUTS, TREES, array, same
 from tests.strict_array import DEVICE, StrictArray, strict
@@ -750,9 +749,3 @@ mg.save({str(path)!r}, x=[1.5])
 assert mg.load({str(path)!r}) == {{"x": [1.5]}}
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
-
-
-@pytest.mark.parametrize("module", [checkpoint, safetensors, tree], ids=lambda module: module.__name__)
-def test_doctests(module):
-    failed, _ = doctest.testmod(module)
-    assert failed == 0

@@ -1,5 +1,11 @@
 """Whatever is public is tested."""
 
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
 import minigrad as mg
 from minigrad import ops
 from tests.minigrad.operation_table import CONSTANT, SMOOTH
@@ -27,4 +33,10 @@ def test_every_operation_is_public():
 
 def test_exports_are_explicit():
     assert len(set(mg.__all__)) == len(mg.__all__)
-    assert not {"np", "math", "annotations", "Variable", "differentiable"} & set(vars(mg))
+    assert not {"np", "math", "annotations", "Variable"} & set(vars(mg))
+
+
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.walk_packages(mg.__path__, "minigrad.")])
+def test_doctests(name):
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert failed == 0

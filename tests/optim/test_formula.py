@@ -2,6 +2,7 @@
 
 import math
 import traceback
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -52,6 +53,23 @@ def test_an_assignment_in_place():
         @formula
         def f(p, g, *, lr):
             p += lr * g
+            return p
+
+
+def test_a_hidden_assignment():
+    with refused(r"formula f, line \d+.*`:=` hides a step"):
+
+        @formula
+        def f(p, g, m, *, lr):
+            p = p - lr * (m := m + g)
+            return p
+
+    with refused(r"formula f, line \d+.*no annotation"):
+
+        @formula
+        def f(p, g, m, *, lr):
+            m: float = m + g
+            p = p - lr * m
             return p
 
 
@@ -420,8 +438,21 @@ def test_steps_that_nothing_needs_are_dropped():
 
 
 def test_steps_have_the_formulas_names():
-    plan = traced(adam, **settings_of_adam())
-    assert {"m", "v", "m_hat", "v_hat", "p"} <= set(plan.names.values())
+    assert list(dict(traced(adam, **settings_of_adam()).notes)) == ["m", "v", "m_hat", "v_hat", "p"]
+
+
+def test_a_plan_can_be_read():
+    assert repr(traced(with_decay, lr=0.5, weight_decay=0.1)).splitlines() == [
+        "plan of with_decay(p, g):",
+        "    if bool(weight_decay) is not True: return None",
+        "    _c0 = weight_decay",
+        "    _c1 = lr",
+        "    _s0 = multiply(_c0, p)",
+        "    _s1 = add(g, _s0)",
+        "    _s2 = multiply(_c1, _s1)",
+        "    _s3 = subtract(p, _s2)",
+        "    p <- _s3",
+    ]
 
 
 def test_generated_text_is_readable():
@@ -561,15 +592,6 @@ def uses_minus_infinity(p, g, *, lr):
     return p
 
 
-CONSTANT = np.float64(0.25)
-
-
-@formula
-def uses_numpys_number(p, g, *, lr):
-    p = p - CONSTANT * lr * g - CONSTANT * g
-    return p
-
-
 @formula
 def uses_a_nested_power(p, g, *, lr, t):
     p = p - (2.0**t) ** 2 * g - 2.0 ** (-t) * g - (lr - 3) ** 2 * g
@@ -594,7 +616,7 @@ def divides_by_zero_elements(p, g, *, lr):
 @pytest.mark.parametrize(
     "algorithm",
     [
-        sets_a_constant, alternates, alternates_by_a_product, uses_infinity, uses_minus_infinity, uses_numpys_number,
+        sets_a_constant, alternates, alternates_by_a_product, uses_infinity, uses_minus_infinity,
         uses_a_nested_power, compares, divides_by_zero_elements,
     ],
     ids=lambda algorithm: algorithm.name,
@@ -651,15 +673,91 @@ def test_memory_of_old_values_is_used_again_only_when_nothing_reads_them(algorit
         np.testing.assert_array_equal(found, wanted[array])
 
 
-def test_a_formula_may_use_names_from_around_it():
-    factor = 0.5
+def clipped(x, limit):
+    return minimum(maximum(x, -limit), limit)
+
+
+def test_a_formula_may_call_functions_from_around_it():
+    def scaled(x, lr):
+        return lr * x
 
     @formula
     def local(p, g, *, lr):
-        p = p - factor * lr * g
+        p = p - scaled(clipped(g, 0.5), lr) * (math.pi / math.pi)
         return p
 
-    assert run(local, "blocked", [1.0], [1.0], lr=1.0)[0][0] == 0.5
+    for name in EXECUTIONS:
+        assert run(local, name, [1.0], [7.0], lr=1.0)[0][0] == 0.5
+
+
+FACTOR, SWITCHED_ON = 2, True
+ADJUSTED = SimpleNamespace(factor=2)
+
+
+def scaled_by_a_global(x):
+    return FACTOR * x
+
+
+def reads_a_number(p, g, *, lr):
+    p = p - FACTOR * lr * g
+    return p
+
+
+def reads_a_switch(p, g, *, lr):
+    if SWITCHED_ON:
+        p = p - lr * g
+    return p
+
+
+def reads_an_attribute(p, g, *, lr):
+    p = p - ADJUSTED.factor * lr * g
+    return p
+
+
+def reads_a_module(p, g, *, lr):
+    p = p - blocked.BLOCK * lr * g
+    return p
+
+
+def calls_what_reads(p, g, *, lr):
+    p = p - lr * scaled_by_a_global(g)
+    return p
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (reads_a_number, "FACTOR"),
+        (reads_a_switch, "SWITCHED_ON"),
+        (reads_an_attribute, r"ADJUSTED\.factor"),
+        (reads_a_module, r"blocked\.BLOCK"),
+        (calls_what_reads, "FACTOR"),
+    ],
+)
+def test_values_from_around_are_refused(function, text):
+    """They would stay as they were when the formula was traced, but not in eager execution."""
+    with refused(rf"formula {function.__name__}: {text} comes from around it, .* let it be a hyperparameter"):
+        formula(function)
+
+
+def test_a_formula_calls_no_lambda():
+    scaled = lambda x: FACTOR * x
+    with refused("formula local: <lambda> is not a function written with def"):
+
+        @formula
+        def local(p, g, *, lr):
+            p = p - lr * scaled(g)
+            return p
+
+
+def test_a_value_of_a_function_around_is_refused():
+    factor = 0.5
+    with refused("formula local: factor comes from around it"):
+
+        @formula
+        def local(p, g, *, lr):
+            p = p - factor * lr * g
+            return p
 
 
 def test_settings_that_are_equal_but_of_another_kind_get_their_own_plan():

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -257,71 +258,7 @@ def test_an_empty_group_can_be_added_and_stepped():
     optimizer.step()
 
 
-# --- settings out of range
-
-BAD = {
-    "SGD": [
-        {"lr": -0.1}, {"lr": math.nan}, {"lr": math.inf}, {"lr": "0.1"}, {"lr": None}, {"lr": True}, {"momentum": -1.0},
-        {"momentum": math.nan}, {"weight_decay": -1.0}, {"dampening": math.nan}, {"nesterov": True},
-        {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, {"maximize": "yes"}, {"nesterov": None},
-    ],
-    "Adam": [
-        {"lr": -0.1}, {"lr": math.nan}, {"betas": (1.0, 0.9)}, {"betas": (0.9, -0.1)}, {"betas": (0.9,)},
-        {"betas": 0.9}, {"betas": None}, {"betas": (0.9, math.nan)}, {"betas": (0.9, 0.9, 0.9)}, {"betas": ("a", "b")},
-        {"eps": -1e-8}, {"eps": math.nan}, {"weight_decay": -1.0}, {"weight_decay": math.nan}, {"amsgrad": "yes"},
-        {"maximize": 2}, {"decoupled_weight_decay": None},
-    ],
-}  # fmt: skip
-BAD_CASES = [(name, settings) for name, several in BAD.items() for settings in several]
-bad = pytest.mark.parametrize(("name", "settings"), BAD_CASES, ids=lambda value: str(value))
-
-
-def refusal(name, settings):
-    return pytest.raises((ValueError, TypeError), match=f"{name}.*({'|'.join(settings)})")
-
-
-@bad
-def test_bad_settings_are_refused_at_construction_and_in_groups(name, settings):
-    cls = getattr(optim, name)
-    with refusal(name, settings):
-        cls([parameter([1.0])], **settings)
-    with refusal(name, settings):
-        cls([{"params": [parameter([1.0])], **settings}])
-
-
-@bad
-def test_bad_settings_are_refused_when_a_group_is_added(name, settings):
-    optimizer = getattr(optim, name)([parameter([1.0])])
-    before = snapshot(optimizer)
-    with refusal(name, settings):
-        optimizer.add_param_group({"params": [parameter([1.0])], **settings})
-    assert snapshot(optimizer) == before
-
-
-@bad
-def test_bad_settings_are_refused_on_load(name, settings):
-    optimizer = getattr(optim, name)([parameter([1.0])])
-    take_steps(optimizer, 1)
-    saved = optimizer.state_dict()
-    saved["param_groups"][0].update(settings)
-    before = snapshot(optimizer)
-    with refusal(name, settings):
-        optimizer.load_state_dict(saved)
-    assert snapshot(optimizer) == before
-
-
-@bad
-@pytest.mark.parametrize("steps", [0, 2])
-def test_bad_settings_are_refused_when_they_are_changed_between_steps(name, settings, steps):
-    p, q = parameter([1.0]), parameter([2.0])
-    optimizer = getattr(optim, name)([{"params": [p]}, {"params": [q]}])
-    take_steps(optimizer, steps)
-    p.grad, q.grad = np.ones(1), np.ones(1)
-    optimizer.param_groups[1].update(settings)
-    before = repr(snapshot(optimizer))  # NaN is not itself
-    with refusal(name, settings):
-        optimizer.step()
-    assert repr(snapshot(optimizer)) == before
+# --- settings: see also test_settings
 
 
 def test_a_setting_that_was_deleted_is_named():
@@ -419,6 +356,51 @@ def test_zero_grad():
     assert q.grad is None
     optimizer.zero_grad()
     assert p.grad is None
+
+
+def test_zeros_are_written_into_the_gradient_that_there_is():
+    p = parameter([1.0, 2.0])
+    g = mg.tensor([3.0, 4.0], dtype=p.dtype)
+    p.grad = g
+    optim.SGD([p]).zero_grad(set_to_none=False)
+    assert g.tolist() == [0.0, 0.0]
+
+
+def test_a_step_is_counted_before_the_hooks_after_it():
+    p = parameter([1.0])
+    p.grad = mg.tensor([1.0], dtype=p.dtype)
+    optimizer = optim.SGD([p], lr=0.5)
+    scheduler = optim.lr_scheduler.StepLR(optimizer, 1)
+    optimizer.register_step_post_hook(lambda *_: scheduler.step())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        optimizer.step()
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+
+    def fail(*_):
+        raise ZeroDivisionError
+
+    optimizer.register_step_post_hook(fail)
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step()
+    assert optimizer.steps_taken == 2
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda p: optim.Adam(nn.Linear(2, 2)), r"got a Linear; pass its parameters\(\)"),
+        (lambda p: optim.Adam({"weight": p}), r"got a str; of a dictionary of parameters, pass values\(\)"),
+        (lambda p: optim.Adam([p], fused=True), r"unknown argument fused; .* by `with optim.execution"),
+        (
+            lambda p: optim.Adam([p], lr=mg.tensor(0.1, requires_grad=True)),
+            "lr requires a gradient, .* optim.functional",
+        ),
+    ],
+)
+def test_usual_mistakes_are_told_what_to_do(call, words):
+    with pytest.raises(TypeError, match=words):
+        call(parameter([1.0]))
 
 
 def test_zero_grad_does_not_keep_the_graph():

@@ -395,6 +395,7 @@ def test_an_error_in_the_block_brings_the_models_own_back(error):
 def test_nesting_is_refused():
     model, averaged = trained()
     other, before = AveragedModel(model), values(model)
+    other.update_parameters(model)
     with averaged.swapped_into(model):
         for one in (averaged, other):
             with pytest.raises(RuntimeError, match="swapped_into: the model holds averages already"):
@@ -432,6 +433,9 @@ def test_training_goes_on_with_the_same_bits():
 def test_other_types_are_converted_on_the_way_in():
     model = nn.Linear(2, 1)
     averaged = AveragedModel(model).to(dtype=np.float64)
+    with pytest.raises(RuntimeError, match=r"nothing is averaged yet; call update_parameters\(model\)"):
+        averaged.swapped_into(model).__enter__()
+    averaged.update_parameters(model)
     with averaged.swapped_into(model):
         assert model.weight.dtype == np.float32
         assert model.weight.data is not averaged.module.weight.data

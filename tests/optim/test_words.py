@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import optim
-from optim.formula import formula, maximum, minimum, sqrt, where
-from optim.formula.words import latex, symbol
+from optim.formula import formula, latex, maximum, minimum, sqrt, where
+from optim.formula.words import symbol
 
 from .variants import ALGORITHMS, variants
 
@@ -25,6 +25,7 @@ SHOWN = {
     "ASGD": [{"t0": 0, "mu": 0.5}],
     "Lion": [DECAY],
     "NAdam": [DECOUPLED],
+    "Prodigy": [{"use_bias_correction": True}],
     "RAdam": [{"t": 1}],
     "RMSprop": [{"momentum": 0.9}, {"centered": True}],
     "ScheduleFreeAdamW": [{"warmup_steps": 5000, **DECAY}, {"lr_max": 1.0}],
@@ -137,13 +138,37 @@ def test_what_was_overwritten_is_written_out_or_is_the_last_step_s():
     ]
 
 
+@formula
+def reassigned(p, g, *, lr, weight_decay, t):
+    u = lr * g
+    u = where(u > 1, 1.0, u)
+    u = u + p
+    if t > 1:
+        lr = lr / t
+    if not weight_decay:
+        weight_decay = 0.5
+    p = p - lr * u * weight_decay
+    return p
+
+
+def test_an_arrow_where_a_name_stood_for_something_else():
+    plan, _ = reassigned.plan((0.1, None, 3))
+    assert latex(plan).splitlines()[1:-1] == [
+        r"u &= \gamma \, g \\",
+        r"u &\leftarrow \begin{cases} 1 & \text{if } u > 1 \\ u & \text{otherwise} \end{cases} \\",
+        r"u &\leftarrow u + \theta \\",
+        r"\gamma &\leftarrow \frac{\gamma}{t} \\",
+        r"\theta &\leftarrow \theta - \gamma \, u \cdot 0.5",
+    ]
+
+
 def test_symbols():
     names = {"beta1": r"\beta_1", "v_hat": r"\hat v", "g_prev": "g_{t-1}", "t0": "t_0", "rho_inf": r"\rho_\infty"}
     names |= {"lr_decay": r"\mathit{lr\_decay}", "v_max": r"v^{\max}", "mu_next": r"\mu_{t+1}", "g_avg": r"\bar g"}
     assert {name: symbol(name) for name in names} == names
 
 
-WORDS = {"agreement", "ahead", "lr_decay", "surprise", "travelled", "trust_coefficient", "trust_ratio", "warmup_steps"}
+WORDS = {"agreement", "ahead", "lr_decay", "surprise", "travelled", "trust_coefficient", "warmup_steps"}
 WORDS |= {"weight_lr_power"}
 """Names that stand as words in LaTeX too."""
 

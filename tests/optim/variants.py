@@ -36,7 +36,7 @@ MORE: dict[str, list[dict[str, Any]]] = {
 }
 """What else an algorithm's formula is asked to do."""
 INNER: dict[str, list[dict[str, Any]]] = {
-    "lamb": [{"lr": 0.1}],
+    "lamb": [{}],
     "adahessian": [{"lr": 0.1, "eps": 1e-4, "weight_decay": decay} for decay in (0.0, 0.1)],
 }
 """A formula that comes after another one, in the same algorithm -> what its plans are made for."""

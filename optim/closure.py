@@ -184,12 +184,6 @@ def settled(objective: Objective, length: float, change: float, settings: dict[s
     return at_rest(objective, settings) or (SMALL_CHANGE if length <= least or change < least else limit)
 
 
-@np.errstate(all="ignore")
-def first_step(gradient: Any) -> float:
-    """The t of a first move along the steepest descent: min(1, 1/‖∇f‖₁), as torch and minFunc have it."""
-    return min(1.0, 1.0 / float(np.abs(gradient).sum()))
-
-
 class ClosureOptimizer(Optimizer):
     """Base class: one vector of all parameters, one set of settings, state on the first parameter.
 
@@ -197,11 +191,13 @@ class ClosureOptimizer(Optimizer):
 
     vectors: keys of vectors as long as all parameters together.
     lists: keys of lists of such vectors.
+    matrices: keys of other arrays, which the subclass places.
     report: what the last step did; None before the first.
     """
 
     vectors: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
+    matrices: tuple[str, ...] = ()
     report: Report | None = None
 
     def minimize(self, objective: Objective, state: dict[str, Any], settings: dict[str, Any]) -> Report:
@@ -248,10 +244,11 @@ class ClosureOptimizer(Optimizer):
 
     def _settings(self) -> dict[str, Any]:
         """The settings, checked."""
-        settings = dict(self.param_groups[0])
-        self.validate(settings)
-        self._check_equal(self.param_groups)
-        return settings
+        groups = [dict(group) for group in self.param_groups]
+        for group in groups:
+            self.validate(group)
+        self._check_equal(groups)
+        return groups[0]
 
     def _check_equal(self, groups: list[dict[str, Any]]) -> None:
         for group in groups:
@@ -299,25 +296,26 @@ class ClosureOptimizer(Optimizer):
         if missing and state.get("n_iter"):
             raise ValueError(f"{name}.load_state_dict: the state has no {', '.join(missing)}, only {', '.join(state)}")
 
-        def vector(key: str, array: Any) -> Any:
-            array = array if backend.is_array(array) else np.asarray(array)
-            if array.shape != (flat.size,):
-                raise ValueError(
-                    f"{name}.load_state_dict: {key} has shape {tuple(array.shape)}, expected ({flat.size},)"
-                )
-            placed = np.empty_like(flat.params[0].data, shape=(flat.size,), dtype=flat.dtype)
-            backend.copy_into(placed, array)
-            return placed
-
         for key in self.vectors:
             if key in state:
-                state[key] = vector(key, state[key])
+                state[key] = self._placed(key, state[key], flat, (flat.size,), flat.dtype)
         for key in self.lists:
             if key in state:
-                state[key] = [vector(key, array) for array in state[key]]
+                state[key] = [self._placed(key, array, flat, (flat.size,), flat.dtype) for array in state[key]]
+
+    def _placed(self, key: str, array: Any, flat: Flat, shape: tuple[int, ...], dtype: Any) -> Any:
+        """A copy of a loaded array of this type, where the parameters are."""
+        array = array if backend.is_array(array) else np.asarray(array)
+        if array.shape != shape:
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: {key} has shape {tuple(array.shape)}, expected {shape}"
+            )
+        placed = np.empty_like(flat.params[0].data, shape=shape, dtype=dtype)
+        backend.copy_into(placed, array)
+        return placed
 
     def _loaded_value(self, p: Tensor, name: str, value: Any) -> Any:
-        if name in (*self.vectors, *self.lists):
+        if name in (*self.vectors, *self.lists, *self.matrices):
             return value  # is copied when it is brought to the type of all parameters
         if isinstance(value, list):
             return [v if v is None else float(v) for v in value]

@@ -17,12 +17,11 @@ from optim.closure import (
     Objective,
     Report,
     at_rest,
-    first_step,
     largest,
     settled,
 )
 from optim.hyperparameters import NONNEGATIVE, count, flag, one_of, within
-from optim.line_search import Line, StrongWolfe, Trial, dot
+from optim.line_search import Line, StrongWolfe, dot, first_step, steepest, unit
 from optim.optimizer import Options
 
 # β of d ← -g + β·d, from the gradient g, the one before, their difference y, and the d before
@@ -78,21 +77,22 @@ class ConjugateGradient(ClosureOptimizer):
     lower point, and where two gradients in turn are far from orthogonal: |∇f(x)ᵀ∇f(x′)| ≥ ν·‖∇f(x)‖² (5.52).
 
     The first t that a search tries is such that f would fall as it did the time before: 2·(f - f′)/dᵀ∇f (3.60), at most
-    1. What is not finite is too long a step. All groups are one vector and share the settings.
+    1 or the t of that time. What is not finite is too long a step. All groups are one vector and share the settings.
 
     Settings:
-        lr: the very first t is lr·min(1, 1/‖∇f‖₁), ≥ 0. Default 1.
-        max_iter: iterations in a step. Default 20.
-        max_eval: calls of the closure in a step after which it ends; a line search may overshoot them by one. None is
-            three times max_iter. Default None.
-        tolerance_grad: a step ends where no |∂f/∂xᵢ| is larger. Default 1e-7.
-        tolerance_change: a step ends where f changed by less or no |t·dᵢ| is larger. Default 1e-9.
+        lr: the very first t is lr·min(1, 1/‖∇f‖₁), but lr/‖∇f‖₁ where f would else not change beyond rounding, ≥ 0.
+            Default 1.
+        max_iter: iterations in a step, a whole number from 0. Default 20.
+        max_eval: calls of the closure in a step after which it ends, a whole number from 0; a line search may overshoot
+            them by one. None is three times max_iter. Default None.
+        tolerance_grad: ≥ 0; a step ends where no |∂f/∂xᵢ| is larger. Default 1e-7.
+        tolerance_change: ≥ 0; a step ends where f changed by less or no |t·dᵢ| is larger. Default 1e-9.
         formula: that of β: "fletcher_reeves", "polak_ribiere" (never negative), "hestenes_stiefel", "dai_yuan" or
             "hager_zhang". Default "hestenes_stiefel".
         line_search_fn: "strong_wolfe", or "exact" for quadratic functions, where two gradients tell the minimum along
             d; then n iterations solve a problem of n parameters. Default "strong_wolfe".
         c2: how flat the slope must be for the strong Wolfe conditions, in (1e-4, 1). Default 0.4.
-        restart: ν > 0; inf never restarts for it. Default 0.2.
+        restart: ν > 0 or inf, which never restarts for it. Default 0.2.
         maximize: climb instead of descend. Default False.
 
     State, of the first parameter, with vectors of all parameters:
@@ -182,7 +182,7 @@ class ConjugateGradient(ClosureOptimizer):
         stopped = at_rest(objective, settings)
         while not stopped and iterations < settings["max_iter"]:
             d = _conjugate(objective.gradient, state, settings)
-            line = Line(objective, np.negative(objective.gradient) if d is None else d)
+            line = Line(objective, steepest(objective.gradient) if d is None else d)
             if not line.start.slope < 0:
                 stopped = SMALL_CHANGE
                 break
@@ -191,7 +191,7 @@ class ConjugateGradient(ClosureOptimizer):
                 line, line.start, c2=settings["c2"], evaluations=settings["max_eval"] - objective.evaluations
             )
             find = search.search if settings["line_search_fn"] == "strong_wolfe" else search.exact
-            trial = find(_first(line.start, state, settings["lr"]))
+            trial = find(_first(line, state, settings["lr"]))
             iterations += 1
             t, wolfe, before = trial.t, search.satisfied(trial), objective.value
             objective.accept(
@@ -216,7 +216,10 @@ def _conjugate(g: Any, state: dict[str, Any], settings: dict[str, Any]) -> Any:
     """-∇f + β·d; None where d is to be -∇f alone."""
     if not state.get("t"):
         return None
-    before, d = state["prev_flat_grad"], state["d"]
+    before, d, scale = state["prev_flat_grad"], state["d"], unit(g)
+    if scale != unit(before):
+        return None
+    g, before = g / scale, before / scale
     if abs(dot(g, before)) >= settings["restart"] * dot(g, g):  # (5.52)
         return None
     try:
@@ -227,9 +230,10 @@ def _conjugate(g: Any, state: dict[str, Any], settings: dict[str, Any]) -> Any:
     return d if dot(g, d) < 0 else None
 
 
-def _first(start: Trial, state: dict[str, Any], lr: float) -> float:
+def _first(line: Line, state: dict[str, Any], lr: float) -> float:
     """The t that a search tries first."""
-    if not state.get("t"):
-        return lr * first_step(start.gradient)
+    start, t = line.start, state.get("t")
+    if not t:
+        return lr * first_step(start, line.d)
     gained = state["prev_loss"] - start.value
-    return float(min(1.0, 1.01 * 2 * gained / -start.slope) if gained > 0 else state["t"])  # (3.60)
+    return float(min(max(1.0, t), 1.01 * 2 * gained / -start.slope) if gained > 0 else t)  # (3.60)

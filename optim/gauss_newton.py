@@ -76,17 +76,17 @@ class GaussNewton(SecondOrderOptimizer):
 
     def descend(self, objective: Residuals, state: dict[str, Any], settings: dict[str, Any]) -> GaussNewtonReport:
         """Backtrack along the Gauss–Newton direction."""
-        x, J, g_norm = objective.x, objective.J, norm(objective.gradient)
+        x, J, g_norm = objective.x, objective.J, objective.gradient_norm
 
         def report(stopped: str, step_norm: float = 0.0, step_length: float = 0.0) -> GaussNewtonReport:
-            return GaussNewtonReport(stopped, objective.evaluations, objective.value, g_norm, step_norm, step_length)
+            return GaussNewtonReport(stopped, objective.evaluations, objective.loss, g_norm, step_norm, step_length)
 
         if not objective.finite:
             return report(NOT_FINITE)
-        if not g_norm:
+        if not objective.gradient.any():
             return report(STATIONARY)
         p = solved(J, objective.r, column_norms(J))
-        fall = half_square(J @ p)  # of the model at α = 1, as J·p is orthogonal to what is left of r
+        fall = half_square(J @ p, objective.unit)  # of the model at α = 1, as J·p is orthogonal to what is left of r
         alpha = 1.0
         while alpha > objective.eps:
             trial = objective.at(x + alpha * p)

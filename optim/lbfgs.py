@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
 import numpy as np
 
+from minigrad.curvature import norm
 from optim.closure import (
     MAX_ITER,
     NO_LOWER_POINT,
@@ -17,14 +19,17 @@ from optim.closure import (
     Objective,
     Report,
     at_rest,
-    first_step,
     largest,
     settled,
 )
+from optim.flat import Flat
 from optim.hyperparameters import NONNEGATIVE, count, flag, from_one, one_of
 from optim.interrupt import uninterrupted
-from optim.line_search import Line, StrongWolfe, Trial, dot, halved, moved
+from optim.line_search import Line, StrongWolfe, Trial, dot, first_step, halved, moved, steepest
 from optim.optimizer import Options
+
+SMALL = 1e-290
+"""Numbers below have lost digits."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +48,21 @@ class LBFGS(ClosureOptimizer):
     """L-BFGS: x ← x + t·d, d = -H·∇f(x), with H an approximation of the inverse Hessian.
 
     H is the BFGS matrix of the last m pairs of moves s = t·d and changes y of the gradient, begun from (sᵀy/yᵀy)·I, and
-    never formed: two loops over the pairs give its product with the gradient. A `step(closure)` takes up to `max_iter`
-    iterations and calls the closure about as often. It suits full batches: s and y of different mini-batches measure
-    the difference of the batches.
+    never formed: two loops over the pairs give its product with the gradient, here as two triangular systems. A
+    `step(closure)` takes up to `max_iter` iterations and calls the closure about as often. It suits full batches: s and
+    y of different mini-batches measure the difference of the batches.
 
     Where loss or gradient are not finite the step was too long: it is shortened, and at worst a step ends at the best
     point that it has found. All groups are one vector and share the settings.
 
     Settings:
-        lr: t of each move, or the first that a line search tries, ≥ 0; the very first is lr·min(1, 1/‖∇f‖₁). Default 1.
-        max_iter: iterations in a step. Default 20.
-        max_eval: calls of the closure in a step after which it ends; a line search may overshoot them by one. None is
-            max_iter·5/4, rounded down. Default None.
-        tolerance_grad: a step ends where no |∂f/∂xᵢ| is larger. Default 1e-7.
-        tolerance_change: a step ends where f changed by less, no |t·dᵢ| is larger, or -dᵀ∇f is less. Default 1e-9.
+        lr: t of each move, or the first that a line search tries, ≥ 0; the very first is lr·min(1, 1/‖∇f‖₁), but in a
+            line search lr/‖∇f‖₁ where f would else not change beyond rounding. Default 1.
+        max_iter: iterations in a step, a whole number from 0. Default 20.
+        max_eval: calls of the closure in a step after which it ends, a whole number from 0; a line search may overshoot
+            them by one. None is max_iter·5/4, rounded down. Default None.
+        tolerance_grad: ≥ 0; a step ends where no |∂f/∂xᵢ| is larger. Default 1e-7.
+        tolerance_change: ≥ 0; a step ends where f changed by less, no |t·dᵢ| is larger, or -dᵀ∇f is less. Default 1e-9.
         history_size: m ≥ 1. Default 100.
         line_search_fn: None, or "strong_wolfe", which makes the steps safe. Default None.
         maximize: climb instead of descend. Default False.
@@ -66,8 +72,9 @@ class LBFGS(ClosureOptimizer):
     State, of the first parameter, with vectors of all parameters:
         func_evals, n_iter: calls of the closure, iterations, over all steps.
         d, t: the last move was t·d.
-        old_dirs, old_stps: the pairs' y and s, lists, the oldest first.
-        ro: their 1/yᵀs. al: the α of the last two loops, which nothing reads.
+        old_dirs, old_stps: the pairs' y and s, lists, the oldest first; in memory for 2½·m + 20 vectors.
+        ro: their 1/yᵀs. al: the α of the last two loops. Nothing reads these.
+        sy: sᵢᵀyⱼ for i ≤ j. Where it is missing, as in torch's state, it is computed.
         H_diag: sᵀy/yᵀy of the last pair.
         prev_flat_grad, prev_loss: gradient and value where the last move began.
 
@@ -106,6 +113,7 @@ class LBFGS(ClosureOptimizer):
     }
     vectors = ("d", "prev_flat_grad")
     lists = ("old_dirs", "old_stps")
+    matrices = ("sy",)
     numbers = ("t", "H_diag", "prev_loss", "func_evals", "n_iter")
     report: LBFGSReport | None = None
 
@@ -154,14 +162,15 @@ class LBFGS(ClosureOptimizer):
             fresh = not (state.get("t") or state.get("old_dirs"))  # it has not moved since it (re)started
             pairs[_remember(state, objective.gradient, settings)] += 1
             line = Line(objective, _direction(objective.gradient, state, settings["history_size"]))
-            if not line.start.slope < 0:  # by rounding, or an overflow
+            if not -math.inf < line.start.slope < 0:  # by rounding, or an overflow
                 uninterrupted(_forget, state)
-                fresh, line = True, Line(objective, -objective.gradient)
+                fresh, line = True, Line(objective, steepest(objective.gradient))
             if line.start.slope > -settings["tolerance_change"]:
                 stopped = SMALL_CHANGE
                 state.update(d=line.d, prev_loss=objective.value, n_iter=state["n_iter"] + 1)
                 break
-            first = settings["lr"] * (first_step(objective.gradient) if fresh else 1.0)
+            searches = settings["line_search_fn"] is not None
+            first = settings["lr"] * (first_step(line.start, line.d, searches) if fresh else 1.0)
             iterations += 1
             trial, search = self._move(line, first, objective, settings, last=iterations == settings["max_iter"])
             t, before = trial.t, objective.value
@@ -200,30 +209,115 @@ class LBFGS(ClosureOptimizer):
         trial = halved(lambda less: line(less - t), before, t / 2, settings["max_eval"] - objective.evaluations)
         objective.accept(trial, state, t=t + trial.t)
 
+    def _check_loaded(self, state: dict[str, Any], flat: Flat) -> None:
+        super()._check_loaded(state, flat)
+        lengths = {key: len(state[key]) for key in ("old_stps", "old_dirs", "ro") if key in state}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"LBFGS.load_state_dict: expected as many of one as of the other, got {lengths}")
+        if "sy" in state:
+            m = len(state.get("ro", ()))
+            if np.shape(state["sy"]) == (m, m):
+                state["sy"] = self._placed("sy", state["sy"], flat, (m, m), np.float64)
+            else:  # of fewer pairs than torch has gone on with
+                del state["sy"]
+
+
+class Rows(list[Any]):
+    """A list of vectors, the oldest first, that are the rows of one matrix: so a product with all of them is one call.
+
+    like: an array of the vectors' length, type and place.
+    """
+
+    def __init__(self, like: Any, vectors: Sequence[Any] = ()) -> None:
+        self._buffer = np.empty_like(like, shape=(len(vectors) + 8, like.shape[-1]))
+        self._first = 0  # where the oldest stands in the buffer
+        for row, vector in zip(self._buffer, vectors, strict=False):
+            row[...] = vector
+        super().__init__(self._buffer[: len(vectors)])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Rows, (self._buffer[:1], [*self])
+
+    @property
+    def matrix(self) -> Any:
+        """The vectors as a matrix: a view."""
+        return self._buffer[self._first : self._first + len(self)]
+
+    def spare(self, size: int) -> Any:
+        """The row behind the last, to write the next vector into; there will be at most `size`."""
+        if self._first + len(self) == len(self._buffer):
+            uninterrupted(self._move, size)
+        return self._buffer[self._first + len(self)]
+
+    def take(self, size: int) -> None:
+        """Make the spare row the last vector; of more than `size` the oldest are dropped."""
+        self.append(self._buffer[self._first + len(self)])
+        dropped = max(0, len(self) - size)
+        del self[:dropped]
+        self._first += dropped
+
+    def _move(self, size: int) -> None:
+        """Move all to the front, of a longer buffer where too little is free there."""
+        old, first = self._buffer, self._first
+        if first <= len(self) // 4:
+            longer = max(len(self), min(2 * len(self), size + size // 4 + 8)) + 2
+            self._buffer = np.empty_like(old, shape=(longer, old.shape[1]))
+        for i in range(len(self)):
+            self._buffer[i] = old[first + i]
+        self._first = 0
+        self[:] = self._buffer[: len(self)]
+
 
 @np.errstate(all="ignore")
 def _remember(state: dict[str, Any], gradient: Any, settings: dict[str, Any]) -> bool | None:
     """Take the pair of the last move into the history; whether its curvature allowed that, None without a move."""
+    ss, ys = _history(state, gradient)
     if not state.get("t"):
-        uninterrupted(_keep, state, gradient, None, 0)
+        uninterrupted(state.update, {"prev_flat_grad": gradient, "t": 0.0})
         return None
-    s, y = state["d"] * state["t"], gradient - state["prev_flat_grad"]
-    sy, yy = dot(s, y), dot(y, y)
-    kept = settings["tolerance_curvature"] < sy < math.inf and yy > 0
-    uninterrupted(_keep, state, gradient, (s, y, 1 / sy, sy / yy) if kept else None, settings["history_size"])
+    size = settings["history_size"]
+    s = np.multiply(state["d"], state["t"], out=ss.spare(size))
+    y = np.subtract(gradient, state["prev_flat_grad"], out=ys.spare(size))
+    sy = dot(s, y)
+    kept: bool = settings["tolerance_curvature"] < sy < math.inf
+    changes = {"prev_flat_grad": gradient, "t": 0.0}
+    if kept:
+        m = len(ss)
+        R = np.zeros_like(state["sy"], shape=(m + 1, m + 1))
+        R[:m, :m], R[:m, m], R[m, m] = state["sy"], ss.matrix @ y, sy
+        yy = dot(y, y)
+        gamma = sy / yy if SMALL < yy < math.inf else sy / norm(y) / norm(y)  # (7.20)
+        changes |= {"sy": R[-size:, -size:], "ro": [*state["ro"], 1 / sy][-size:], "H_diag": gamma}
+    uninterrupted(_keep, state, kept and size, changes)
     return kept
 
 
-def _keep(state: dict[str, Any], gradient: Any, pair: tuple[Any, ...] | None, size: int) -> None:
-    """Put a pair (s, y, 1/sᵀy, sᵀy/yᵀy) into the history, and note that no move is to be remembered any more."""
-    history = [state.setdefault(key, []) for key in ("old_stps", "old_dirs", "ro")]
-    state.setdefault("H_diag", 1.0)
-    if pair:
-        for kept, new in zip(history, pair[:3], strict=True):
-            del kept[: max(0, len(kept) - size + 1)]
-            kept.append(new)
-        state["H_diag"] = pair[3]  # (7.20)
-    state.update(prev_flat_grad=gradient, t=0.0)
+def _keep(state: dict[str, Any], size: int, changes: dict[str, Any]) -> None:
+    """Write the changes into the state, with the pair in the spare rows of a history of some size."""
+    if size:
+        state["old_stps"].take(size)
+        state["old_dirs"].take(size)
+    state.update(changes)
+
+
+def _history(state: dict[str, Any], like: Any) -> tuple[Rows, Rows]:
+    """The pairs as Rows. Where they are new, or a loaded state's, `sy` is made to fit; none of bad curvature remain."""
+    ss, ys = state.get("old_stps", []), state.get("old_dirs", [])
+    if not (isinstance(ss, Rows) and isinstance(ys, Rows)):
+        ss, ys, R = Rows(like, ss), Rows(like, ys), state.get("sy")
+        if R is None or _inverses(R) != state["ro"]:
+            R = np.triu(ss.matrix @ ys.matrix.T).astype(np.float64)
+            if not _inverses(R):
+                ss, ys, R = Rows(like), Rows(like), R[:0, :0]
+        state.setdefault("H_diag", 1.0)
+        state.update(old_stps=ss, old_dirs=ys, sy=R, ro=_inverses(R))
+    return ss, ys
+
+
+def _inverses(R: Any) -> list[float]:
+    """1/sᵢᵀyᵢ; none where one of them is no curvature."""
+    diagonal = R.diagonal().tolist()
+    return [1 / c for c in diagonal] if all(0 < c < math.inf for c in diagonal) else []
 
 
 def _forget(state: dict[str, Any]) -> None:
@@ -232,18 +326,24 @@ def _forget(state: dict[str, Any]) -> None:
 
 @np.errstate(all="ignore")
 def _direction(gradient: Any, state: dict[str, Any], size: int) -> Any:
-    """-H·∇f, by Algorithm 7.4."""
-    ss, ys, rho = state["old_stps"], state["old_dirs"], state["ro"]
-    alpha: list[Any] = [None] * size
-    q = np.negative(gradient)
-    scratch = np.empty_like(q)
-    for i in reversed(range(len(ss))):
-        alpha[i] = rho[i] * np.dot(ss[i], q)
-        q -= np.multiply(ys[i], alpha[i], out=scratch)
-    r = np.multiply(q, state["H_diag"], out=q)
-    for i in range(len(ss)):
-        beta = rho[i] * np.dot(ys[i], r)
-        r += np.multiply(ss[i], alpha[i] - beta, out=scratch)
-    if ss:
-        state["al"] = alpha
+    """-H·∇f, by the two loops of Algorithm 7.4.
+
+    The first, αᵢ = ρᵢ·sᵢᵀ(q - Σ_{j>i} αⱼ·yⱼ), is the system R·α = S·q with Rᵢⱼ = sᵢᵀyⱼ for i ≤ j and the sᵢ as rows of
+    S. The second, αᵢ - βᵢ = αᵢ - ρᵢ·yᵢᵀ(r + Σ_{j<i} (αⱼ - βⱼ)·sⱼ), is Rᵀ·(α - β) = D·α - Y·r with R's diagonal D.
+
+    Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
+    methods" (1994), whose (3.1) this is.
+    """
+    r = np.negative(gradient)
+    if not state["old_stps"]:
+        r *= state["H_diag"]
+        return r
+    S, Y, R = state["old_stps"].matrix, state["old_dirs"].matrix, state["sy"]
+    alpha = np.linalg.solve(R, (S @ r).astype(R.dtype))
+    r -= alpha.astype(r.dtype) @ Y
+    r *= state["H_diag"]
+    # with rows and columns reversed Rᵀ too is an upper triangle, where elimination is back substitution
+    difference = np.linalg.solve(R.T[::-1, ::-1], (R.diagonal() * alpha - Y @ r)[::-1])[::-1]
+    r += difference.astype(r.dtype) @ S
+    state["al"] = [*alpha, *[None] * (size - len(alpha))]
     return r

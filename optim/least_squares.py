@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.curvature import dot, jacobian_products, join, split
+from minigrad.curvature import binade, dot, jacobian_products, join, norm, split
+from optim.closure import largest
 from optim.second_order import Recorded
 
 
@@ -20,21 +21,44 @@ class Residuals(Recorded):
 
     r, J: at the accepted point.
     eps: the residuals' precision.
+    unit: the binade of r there. `value` is in units of its square, so that it neither overflows nor vanishes.
     """
 
     what = "the residuals"
 
     def number(self, outputs: list[Tensor]) -> Tensor:
-        """F, infinite where it overflows."""
+        """F, infinite where it overflows and 0 where it vanishes."""
         r = joined(outputs)
-        return Tensor(np.asarray(half_square(r), r.dtype, like=r))
+        with np.errstate(all="ignore"):
+            return Tensor(np.asarray(half_square(r), r.dtype, like=r))
+
+    def measured(self, outputs: list[Tensor]) -> float:
+        """F, in units of unit²."""
+        return half_square(joined(outputs), self.unit)
 
     def differentiate(self, outputs: list[Tensor]) -> None:
-        """Set r, J and the gradient Jᵀ·r."""
-        self.r, self.J = joined(outputs), self._jacobian(outputs)
+        """Set r, J and the gradient Jᵀ·r, this in units of their binades.
+
+        Raises ValueError where there are no residuals.
+        """
+        self.r = joined(outputs)
+        if not self.r.size:
+            shapes = ", ".join(str(output.shape) for output in outputs)
+            raise ValueError(
+                f"{type(self._optimizer).__name__}.step: the closure must return at least one residual, got shape "
+                f"{shapes}"
+            )
+        self.J = self._jacobian(outputs)
         self.eps = float(np.finfo(self.r.dtype).eps)
+        self.unit, of_J = size(self.r), size(self.J)
         with np.errstate(all="ignore"):
-            self.gradient = self.r @ self.J
+            self.gradient = (self.r / self.unit) @ (self.J / of_J)
+        self.gradient_norm = norm(self.gradient) * self.unit * of_J
+
+    @property
+    def loss(self) -> float:
+        """F at the accepted point."""
+        return self.value * self.unit * self.unit
 
     def _jacobian(self, outputs: list[Tensor]) -> Any:
         m, n = sum(output.size for output in outputs), self.flat.size
@@ -60,19 +84,28 @@ def joined(tensors: list[Tensor]) -> Any:
     return join([tensor.data for tensor in tensors])
 
 
-def half_square(r: Any) -> float:
-    """½‖r‖², infinite where it overflows."""
-    return dot(r, r) / 2
+def size(array: Any) -> float:
+    """The binade of the largest element, 1 where that is 0 or not finite."""
+    size = largest(array)
+    return binade(size) if 0 < size < math.inf else 1.0
+
+
+def half_square(r: Any, unit: float = 1.0) -> float:
+    """½‖r/unit‖², infinite where it overflows."""
+    own = size(r)
+    r, ratio = r / own, own / unit
+    return dot(r, r) / 2 * ratio * ratio
 
 
 def column_norms(J: Any) -> Any:
     """The length of each column; its squares neither overflow nor vanish."""
-    largest = abs(J).max(axis=0, initial=0)
+    largest = abs(J).max(axis=0) if len(J) else np.zeros_like(J, shape=J.shape[1:])
     unit = np.ldexp(np.ones_like(largest), np.frexp(largest)[1] - 1)  # a power of two: nothing is rounded
     J = J / unit
     return unit * np.sqrt((J * J).sum(axis=0))
 
 
+@np.errstate(all="ignore")
 def solved(J: Any, r: Any, D: Any, mu: float = 0.0) -> Any:
     """The p that minimizes ‖J·p + r‖² + μ‖D·p‖², of several the one with the smallest ‖D·p‖.
 
@@ -82,7 +115,7 @@ def solved(J: Any, r: Any, D: Any, mu: float = 0.0) -> Any:
     D = np.where(used, D, np.ones_like(D))
     A = J / D
     if mu:
-        A = np.concatenate([A, math.sqrt(mu) * np.eye(len(D), dtype=J.dtype, like=J)])
+        A = np.concatenate([A, np.diag(np.full_like(D, math.sqrt(mu)))])
         r = np.concatenate([r, np.zeros_like(D)])
     # where a column is 0 so is the answer, but for rounding
     return np.where(used, np.linalg.lstsq(A, -r, rcond=None)[0] / D, np.zeros_like(D))

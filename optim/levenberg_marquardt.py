@@ -90,19 +90,19 @@ class LevenbergMarquardt(SecondOrderOptimizer):
         self, objective: Residuals, state: dict[str, Any], settings: dict[str, Any]
     ) -> LevenbergMarquardtReport:
         """Algorithm 3.16, until a point is accepted."""
-        x, J, g_norm = objective.x, objective.J, norm(objective.gradient)
+        x, J, g_norm = objective.x, objective.J, objective.gradient_norm
         mu, nu = state.get("damping", settings["damping"]), state.get("growth", 2.0)
         ratio = math.nan
 
         def report(stopped: str, step_norm: float = 0.0) -> LevenbergMarquardtReport:
             damping = state.get("damping", settings["damping"])
             return LevenbergMarquardtReport(
-                stopped, objective.evaluations, objective.value, g_norm, damping, step_norm, ratio
+                stopped, objective.evaluations, objective.loss, g_norm, damping, step_norm, ratio
             )
 
         if not objective.finite:
             return report(NOT_FINITE)
-        if not g_norm:
+        if not objective.gradient.any():
             return report(STATIONARY)
         D = column_norms(J)
         if "scale" in state:
@@ -112,7 +112,7 @@ class LevenbergMarquardt(SecondOrderOptimizer):
             p = solved(J, objective.r, D, mu)
             length = norm(D * p)
             trial = objective.at(x + p)
-            ratio = objective.gain(trial, half_square(J @ p) + mu * length**2)
+            ratio = objective.gain(trial, half_square(J @ p, objective.unit) + mu * (length / objective.unit) ** 2)
             if ratio > 0:
                 shrunk = mu * max(1 / 3, 1 - (2 * min(ratio, 1.0) - 1) ** 3)
                 mu = max(shrunk, objective.eps**2)  # less would be lost in rounding

@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from optim.closure import Objective
+from minigrad.curvature import binade
+from optim.closure import Objective, largest
+
+EXPONENTS = 340
+"""Gradients are divided by powers of 2 to a multiple of this, so that their squares are below 2³⁵⁰."""
 
 
 class Trial(NamedTuple):
@@ -58,8 +62,37 @@ def moved(x: Any, t: float, d: Any) -> Any:
 
 @np.errstate(all="ignore")
 def dot(a: Any, b: Any) -> float:
-    """aᵀb as a Python number."""
-    return float(np.dot(a, b))
+    """aᵀb as a Python number, also where products leave the range of the arrays' type."""
+    product, limits = float(np.dot(a, b)), np.finfo(a.dtype)
+    if limits.smallest_normal / limits.eps <= abs(product) < math.inf:
+        return product
+    sizes = largest(a), largest(b)
+    if not all(0 < size < math.inf for size in sizes):
+        return product
+    u, v = map(binade, sizes)
+    return float(np.dot(a / u, b / v)) * u * v
+
+
+def unit(gradient: Any) -> float:
+    """A power of two by which to divide, so that squares stay in the range of a number: 1 but for extreme gradients."""
+    size = largest(gradient)
+    return math.ldexp(1.0, EXPONENTS * round(math.frexp(size)[1] / EXPONENTS)) if 0 < size < math.inf else 1.0
+
+
+def steepest(gradient: Any) -> Any:
+    """The direction -∇f, divided by its unit."""
+    return np.negative(gradient) / unit(gradient)
+
+
+@np.errstate(all="ignore")
+def first_step(start: Trial, d: Any, rounding: bool = True) -> float:
+    """The t of a first move along the steepest descent d: min(1, 1/‖d‖₁), as torch and minFunc have it.
+
+    rounding: whether it is 1/‖d‖₁ where f would else not change beyond rounding, as ∇f is small like f itself.
+    """
+    t = 1 / float(np.abs(d).sum())
+    hidden = rounding and -start.slope <= float(np.finfo(d.dtype).eps) * abs(start.value)
+    return t if hidden else min(1.0, t)
 
 
 def halved(phi: Phi, start: Trial, t: float, evaluations: int) -> Trial:
@@ -173,10 +206,11 @@ def minimizer(a: Trial, b: Trial, otherwise: float) -> float:
     if not (a.finite and b.finite) or a.t == b.t:
         return otherwise
     d1 = a.slope + b.slope - 3 * (a.value - b.value) / (a.t - b.t)
-    square = d1 * d1 - a.slope * b.slope
+    unit = binade(max(abs(d1), abs(a.slope), abs(b.slope)))  # so that no square overflows or vanishes
+    square = (d1 / unit) ** 2 - (a.slope / unit) * (b.slope / unit)
     if not square >= 0:
         return otherwise
-    d2 = math.copysign(math.sqrt(square), b.t - a.t)
+    d2 = math.copysign(unit * math.sqrt(square), b.t - a.t)
     denominator = b.slope - a.slope + 2 * d2
     return b.t - (b.t - a.t) * ((b.slope + d2 - d1) / denominator) if denominator else otherwise
 

@@ -38,8 +38,9 @@ def computed(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """What the closure returns, Tensors that were recorded from parameters during its call, and these parameters.
 
-    Raises TypeError where there is no closure or it returns something else, RuntimeError where backward has been
-    called, where the answer does not depend on the parameters, and where some of it was computed before.
+    Raises TypeError where there is no closure or it returns something else, ValueError where that is an empty list,
+    RuntimeError where backward has been called, where the answer does not depend on the parameters, and where some of
+    it was computed before.
     """
     name = type(optimizer).__name__
     _check_closure(name, closure, what)
@@ -47,7 +48,9 @@ def computed(
     with enable_grad():
         answer = closure()
     outputs = list(answer) if isinstance(answer, list | tuple) else [answer]
-    for output in outputs or [None]:
+    if not outputs:
+        raise ValueError(f"{name}.step: the closure returned an empty list; expected {what}, as one Tensor or several")
+    for output in outputs:
         if not isinstance(output, Tensor) or output.dtype.kind != "f":
             got = f"a Tensor of {output.dtype}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
             raise TypeError(
@@ -170,19 +173,23 @@ class Recorded:
         """The objective, from what the closure returned; not yet negated where it is to climb."""
         raise NotImplementedError(f"{type(self).__name__} has no number()")
 
+    def measured(self, outputs: list[Tensor]) -> float:
+        """The value that is to fall, from what the closure returned."""
+        value: float = self.signed(float(self.number(outputs)))
+        return value
+
     def at(self, x: Any) -> float:
         """The objective's value at x, where the parameters are until a point is accepted."""
         self.flat.assign(x)
-        value: float = self.signed(float(self.number(self.record())))
-        return value
+        return self.measured(self.record())
 
     def start(self) -> Tensor:
         """What the closure computes at the accepted point, where the parameters are; its derivatives are kept."""
         outputs = self.record()
         loss = self.number(outputs).detach()
-        self.value = self.signed(float(loss))
-        self.noise = 10 * float(np.finfo(loss.dtype).eps) * abs(self.value)
         self.differentiate(outputs)
+        self.value = self.measured(outputs)
+        self.noise = 10 * float(np.finfo(loss.dtype).eps) * abs(self.value)
         return loss
 
     def differentiate(self, outputs: list[Tensor]) -> None:

@@ -92,6 +92,18 @@ def test_rosenbrock(formula):
     assert optimizer.report.stopped == "gradient below tolerance_grad"
 
 
+@every_formula
+@pytest.mark.parametrize("scale", [1e-290, 1e-150, 1e-30, 1e-10, 1.0, 1e10, 1e30, 1e150, 1e290])
+def test_the_unit_of_the_loss_does_not_matter(formula, scale):
+    f, _, least = quadratic(6, condition=20.0)
+    x = parameter(np.zeros(6))
+    optimizer = optim.ConjugateGradient(
+        [x], max_iter=40, max_eval=90, formula=formula, tolerance_grad=0, tolerance_change=0
+    )
+    optimizer.step(closure_of(optimizer, lambda: scale * f(x)))
+    np.testing.assert_allclose(x.numpy(), least, atol=1e-5)
+
+
 @settings(max_examples=40)
 @given(
     st.sampled_from(sorted(FORMULAS)),

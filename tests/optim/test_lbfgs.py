@@ -15,7 +15,7 @@ import minigrad as mg
 import nn
 import optim
 from minigrad import RowSparse
-from optim.lbfgs import _direction
+from optim.lbfgs import Rows, _direction, _history
 from tests.strict_array import strict
 
 from .closures import closure_of, network, parameter, quadratic, rosenbrock
@@ -31,6 +31,31 @@ def inverse_hessian(pairs, gamma, n):
         v = np.eye(n) - rho * np.outer(y, s)
         h = v.T @ h @ v + rho * np.outer(s, s)
     return h
+
+
+# --- the history
+
+
+def test_rows_are_a_list_and_a_matrix():
+    """Over growth, moves to the front, and a size that changes."""
+    rng = np.random.default_rng(0)
+    for sizes in ([1], [2], [5], [12], [40], [3, 30, 4]):
+        rows, wanted = Rows(np.zeros(3, np.float32)), []
+        for k in range(150):
+            size, vector = sizes[k * len(sizes) // 150], rng.standard_normal(3).astype(np.float32)
+            rows.spare(size)[...] = vector
+            assert len(rows) == len(wanted), "a spare row is not yet one of them"
+            rows.take(size)
+            wanted = [*wanted, vector][-size:]
+            np.testing.assert_array_equal(rows.matrix, wanted)
+            np.testing.assert_array_equal(list(rows), wanted)
+            assert rows.matrix.dtype == np.float32
+            assert rows.matrix.base is rows[0].base, "the same memory"
+        assert len(rows._buffer) <= max(sizes) * 1.25 + 10 + 8
+        for again in (copy.deepcopy(rows), pickle.loads(pickle.dumps(rows))):
+            again[0][:] = 7
+            np.testing.assert_array_equal(again.matrix, [np.full(3, 7), *wanted[1:]])
+            np.testing.assert_array_equal(rows.matrix, wanted)
 
 
 # --- the direction
@@ -49,6 +74,7 @@ def test_two_loops_are_the_product_with_the_reference_matrix(n, m, seed):
         "ro": [1 / (y @ s) for s, y in pairs],
         "H_diag": gamma,
     }
+    _history(state, g)
     h = inverse_hessian(pairs, gamma, n)
     np.testing.assert_allclose(_direction(g, state, 10), -h @ g, rtol=1e-7, atol=1e-9 * np.abs(h).max() * 10)
 
@@ -238,6 +264,29 @@ def test_small_functions_need_a_smaller_tolerance_of_curvature():
     assert kept[0.0][1] < 1e-12
 
 
+SCALES = {"float64": [1e-290, 1e-150, 1e-30, 1e-9, 1e9, 1e30, 1e150, 1e290], "float32": [1e-30, 1e-15, 1e15, 1e30]}
+WITHOUT = {"tolerance_grad": 0, "tolerance_change": 0, "tolerance_curvature": 0}
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(dtype, scale) for dtype in SCALES for scale in SCALES[dtype]])
+def test_the_unit_of_the_loss_does_not_matter(dtype, scale):
+    x = parameter([-1.2, 1.0, 0.5], dtype)
+    optimizer = optim.LBFGS([x], max_iter=100, max_eval=150, line_search_fn="strong_wolfe", **WITHOUT)
+    optimizer.step(closure_of(optimizer, lambda: scale * rosenbrock(x)))
+    np.testing.assert_allclose(x.numpy(), 1, atol=1e-10 if dtype == "float64" else 1e-5)
+    assert optimizer.report.evaluations < 110
+
+
+def test_the_scale_of_the_inverse_hessian_where_squares_leave_the_type():
+    for scale in (1.0, 2.0**-700, 2.0**700):
+        x = parameter([3.0, -2.0, 1.0])
+        optimizer = optim.LBFGS([x], max_iter=2, max_eval=40, line_search_fn="strong_wolfe", **WITHOUT)
+        optimizer.step(closure_of(optimizer, lambda x=x, scale=scale: scale * rosenbrock(x)))
+        state = optimizer.state[x]
+        s, y = state["old_stps"][-1], state["old_dirs"][-1] / scale
+        assert state["H_diag"] == pytest.approx((s @ y) / (y @ y) / scale)
+
+
 # --- what is not finite
 
 
@@ -306,7 +355,7 @@ def test_it_begins_anew_where_the_direction_climbs():
     closure = closure_of(optimizer, lambda: rosenbrock(x))
     optimizer.step(closure)
     state = optimizer.state[x]
-    state.update(ro=[0.0 for _ in state["ro"]], H_diag=-1.0, t=0.0)
+    state.update(old_stps=[], old_dirs=[], ro=[], H_diag=-1.0, t=0.0)
     closure()
     assert x.grad.numpy() @ _direction(x.grad.numpy(), state, 100) > 0
     optimizer.param_groups[0].update(max_iter=200, max_eval=400)
@@ -506,6 +555,55 @@ def test_resumes_exactly(search, copied):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_resumes_exactly_at_every_place_of_the_history_in_memory(dtype):
+    """The products with all pairs have the same bits wherever in memory they stand."""
+    rng = np.random.default_rng(0)
+    scale, n = np.geomspace(1, 1e3, 1003).astype(dtype), 1003
+    start = rng.standard_normal(n).astype(dtype)
+
+    def trained(saves):
+        x = mg.tensor(start, requires_grad=True)
+        optimizer = optim.LBFGS([x], lr=0.1, max_iter=1, history_size=5)
+        for _ in range(25):
+            optimizer.step(closure_of(optimizer, lambda: (mg.tensor(scale) * (x**2 + 0.1 * x**4)).sum()))
+            if saves:
+                saved = optimizer.state_dict()
+                optimizer = optim.LBFGS([x])
+                optimizer.load_state_dict(saved)
+        assert len(optimizer.state[x]["ro"]) == 5
+        return x.numpy()
+
+    np.testing.assert_array_equal(trained(False), trained(True))
+
+
+def test_products_that_do_not_fit_the_pairs_are_computed_anew():
+    """As where torch has gone on with a state of ours."""
+    x, optimizer, saved = saved_state()
+    wanted = optimizer.state_dict()["state"][0]["sy"]
+    assert wanted.shape == (2, 2)
+    assert np.array_equal(wanted, np.triu(wanted))
+    for spoil in (lambda s: s.pop("sy"), lambda s: s.update(sy=np.ones((3, 3))), lambda s: s.update(sy=2 * s["sy"])):
+        spoiled = copy.deepcopy(saved)
+        spoil(spoiled["state"][0])
+        optimizer.load_state_dict(spoiled)
+        optimizer.state[x]["t"] = 0.0
+        _history(optimizer.state[x], x.numpy())
+        np.testing.assert_allclose(optimizer.state[x]["sy"], wanted, rtol=1e-9, atol=1e-14)
+
+
+def test_loaded_pairs_of_negative_curvature_are_forgotten():
+    x, optimizer, saved = saved_state()
+    del saved["state"][0]["sy"]
+    saved["state"][0]["old_dirs"][0] *= -1
+    optimizer.load_state_dict(saved)
+    optimizer.step(closure_of(optimizer, lambda: rosenbrock(x)))
+    assert len(optimizer.state[x]["old_dirs"]) == optimizer.report.pairs_kept
+    optimizer.param_groups[0].update(max_iter=200, max_eval=400)
+    optimizer.step(closure_of(optimizer, lambda: rosenbrock(x)))
+    np.testing.assert_allclose(x.numpy(), 1, atol=1e-3)
+
+
 def saved_state():
     x = parameter([-1.2, 1.0])
     optimizer = optim.LBFGS([x], max_iter=4, line_search_fn="strong_wolfe")
@@ -529,6 +627,7 @@ def test_state_is_copied_both_ways():
         (lambda s: s["state"][0].pop("d"), r"LBFGS\.load_state_dict: the state has no d, only"),
         (lambda s: s["state"][0].update(d=np.ones(3)), r"d has shape \(3,\), expected \(2,\)"),
         (lambda s: s["state"][0]["old_stps"].append(np.ones(5)), r"old_stps has shape \(5,\), expected \(2,\)"),
+        (lambda s: s["state"][0]["ro"].pop(), r"as many of one as of the other, got .*'old_stps': 2, .*'ro': 1"),
         (lambda s: s["param_groups"][0].update(history_size=0), "history_size must be a whole number from 1, got 0"),
     ],
 )

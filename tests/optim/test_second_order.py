@@ -227,7 +227,11 @@ BAD = {
     "no closure": (lambda cls, params: None, TypeError, r"expected a closure that computes the (loss|residuals)"),
     "a float": (lambda cls, params: lambda: 3.0, TypeError, r"must return the .* it returned a float"),
     "nothing": (lambda cls, params: lambda: None, TypeError, r"it returned a NoneType"),
-    "an empty list": (lambda cls, params: list, TypeError, r"it returned a NoneType"),
+    "an empty list": (
+        lambda cls, params: list,
+        ValueError,
+        r"returned an empty list; expected the (loss|residuals), as",
+    ),
     "integers": (lambda cls, params: lambda: mg.tensor([1, 2]), TypeError, r"it returned a Tensor of int64"),
     "item": (
         lambda cls, params: lambda: float((residuals(params) ** 2).sum()),

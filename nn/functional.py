@@ -307,7 +307,7 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         losses = ops.logistic_loss(input, target)
     else:
-        losses = (1 - target) * input + _scaled(name, (1 + (pos_weight - 1) * target), None) * ops.softplus(-input)
+        losses = (1 - target) * input + (1 - target + _scaled(name, target, pos_weight)) * ops.softplus(-input)
     return _reduced(name, _scaled(name, losses, weight), reduction)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from minigrad import RowSparse, Tensor, backend
+from minigrad import backend
 from minigrad.tape import RemovableHandle, Variable
 from minigrad.tensor import as_array
 from nn.backward_hooks import BackwardHooks
@@ -59,20 +59,15 @@ class Module:
     _hooks: dict[int, Any] | None = None
     _backward_pre_hooks: dict[int, Any] | None = None  # functions
     _backward_hooks: dict[int, Any] | None = None
+    _hooked = False  # whether a hook was ever registered
 
     def forward(self, *args: Any, **options: Any) -> Any:
         """What the module computes."""
         raise NotImplementedError(f"{type(self).__name__} has no forward()")
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        forwards = [vars(base).get("forward") for base in cls.__mro__]
-        if cls.__call__ in (Module.__call__, Module._call_with_hooks, *forwards):  # else the class has one of its own
-            cls.__call__ = cls.forward  # type: ignore[method-assign]
-
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """`forward`: a call goes there directly, until a module of the class gets a hook, or a `forward` of its own."""
-        return self.forward(*args, **options)
+        """What `forward` computes, with the hooks called around it."""
+        return self._call_with_hooks(*args, **options) if self._hooked else self.forward(*args, **options)
 
     def _call_with_hooks(self, *args: Any, **kwargs: Any) -> Any:
         waiting = list((self._hooks or {}).values())
@@ -184,22 +179,13 @@ class Module:
         return self._registered(self._backward_hooks, hook, prepend)
 
     def _registered(self, hooks: dict[int, Any], hook: Callable[..., Any], prepend: bool) -> RemovableHandle:
-        self._heed_hooks()
+        self._hooked = True
         earlier = dict(hooks)
         handle = RemovableHandle(hooks, hook)
         if prepend:
             for key in earlier:
                 hooks[key] = hooks.pop(key)
         return handle
-
-    def _heed_hooks(self) -> None:
-        type(self).__call__ = Module._call_with_hooks  # type: ignore[method-assign]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        hooks = self._pre_hooks, self._hooks, self._backward_pre_hooks, self._backward_hooks
-        if any(hooks) or "forward" in state:  # a copy in a new process, where none was registered
-            self._heed_hooks()
 
     def __setattr__(self, name: str, value: Any) -> None:
         present = self.__dict__.get(name)
@@ -210,8 +196,6 @@ class Module:
             )
         if isinstance(present, Buffer) and isinstance(value, Variable) and not isinstance(value, Parameter | Buffer):
             value = Buffer(value, persistent=present.persistent)
-        if name == "forward":
-            self._heed_hooks()
         object.__setattr__(self, name, value)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -368,13 +352,9 @@ class Module:
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters, or set those that there are to 0."""
+        """Forget the gradients of all parameters; with `set_to_none=False`, write zeros into those that there are."""
         for parameter in self.parameters():
-            grad = parameter.grad
-            if set_to_none or grad is None:
-                parameter.grad = None
-            else:
-                parameter.grad = grad.zeros() if isinstance(grad, RowSparse) else Tensor(np.zeros_like(parameter.data))
+            parameter.zero_grad(set_to_none)
 
     def to(self: M, device: str | None = None, dtype: Any = None) -> M:
         """Move parameters and buffers to a device, and floating-point ones to a type.

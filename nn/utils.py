@@ -371,10 +371,16 @@ class GradientAccumulation:
 
     def __exit__(self, kind: object, *_: object) -> None:
         before, self._before = self._before or [], None
+        gathered = any(p.grad is not None for p in self.parameters)
         for p, earlier in zip(self.parameters, before, strict=True):
-            if kind is not None or p.grad is None:
+            if kind is not None or self._first is None or p.grad is None:
                 p.grad = earlier
                 continue
             _multiply(p.grad, 1 / _raw(self._total))
             if earlier is not None:
                 p.grad = earlier + p.grad
+        if gathered and kind is None and self._first is None:
+            raise RuntimeError(
+                "GradientAccumulation: gradients came from a plain backward; expected `batch.backward(loss, weight)` "
+                "in its block. They are as before it"
+            )

@@ -359,6 +359,17 @@ def test_parameters_that_take_no_part():
 # --- wrong input
 
 one = mg.tensor(1.0, requires_grad=True)
+
+
+def plainly_accumulated(p):
+    before = p.grad = mg.tensor(3.0)
+    try:
+        with GradientAccumulation([p]):
+            (p * 2).backward()
+    finally:
+        assert p.grad is before
+
+
 WRONG = [
     (lambda: get_total_norm([one], 0), ValueError, "get_total_norm: norm_type must be positive, got 0"),
     (lambda: get_total_norm([one], float("nan")), ValueError, "norm_type must be positive, got nan"),
@@ -373,6 +384,7 @@ WRONG = [
     (lambda: vector_to_parameters(np.ones(2), [one]), ValueError, r"a vector of 1 elements, got shape \(2,\)"),
     (lambda: vector_to_parameters(np.ones((1, 1)), [one]), ValueError, r"got shape \(1, 1\)"),
     (lambda: parameters_to_vector([]), ValueError, "parameters_to_vector: expected at least one parameter, got none"),
+    (lambda: plainly_accumulated(one), RuntimeError, r"expected `batch.backward\(loss, weight\)`"),
     (lambda: GradientAccumulation([one]).backward(one * 1, 1), RuntimeError, "backward is called inside its `with`"),
     (lambda: GradientAccumulation([one]).__enter__().backward(one * 1, 0), ValueError, "finite and positive, got 0"),
     (lambda: GradientAccumulation([one]).__enter__().backward(one * 1, np.inf), ValueError, "and positive, got inf"),

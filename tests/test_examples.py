@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import minigrad as mg
@@ -169,6 +170,39 @@ def test_lbfgs_wrong_option(capsys, option):
     assert option.split("=")[0] in capsys.readouterr().err
 
 
+def test_own_optimizer(tmp_path):
+    text = printed("own_optimizer.py", "--show", "cuda", cwd=tmp_path)
+    assert r"\mathit{decay} &= \begin{cases} \lambda \, \theta & \text{if } u \, \theta \ge 0" in text
+    assert 'extern "C" __global__' in text
+    assert "same bits: eager, blocked" in text
+    lines = re.findall(r"(\w+): loss on 30 noisy points (\S+), on the curve (\S+)", text)
+    (adam, adamw, cautious) = ((float(seen), float(unseen)) for _, seen, unseen in lines)
+    assert adam[0] < cautious[0] < adamw[0]
+    assert adamw[1] < cautious[1] < adam[1]
+
+
+@pytest.mark.parametrize(
+    "option", ["--steps=0", "--seed=-1", "--lr=nan", "--weight-decay=-1", "--show=jax", "--device=tpu"]
+)
+def test_own_optimizer_wrong_option(capsys, option):
+    with pytest.raises(SystemExit, match="2"):
+        loaded("own_optimizer").main([option])
+    name = option.strip("-").partition("=")[0].replace("-", "_")
+    assert name in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_own_optimizer_is_the_paper_s():
+    """One step against the paper's equation, written out on NumPy arrays."""
+    g, p = np.array([0.5, 0.5, -2.0, 0.0, 1.0]), np.array([1.0, -1.0, 3.0, 2.0, 0.0])
+    x = mg.tensor(p, requires_grad=True)
+    x.grad = mg.tensor(g)
+    loaded("own_optimizer").CautiousAdam([x], lr=0.1, weight_decay=0.25).step()
+    u = g / (np.abs(g) + 1e-8)  # in the first step m_hat is g, v_hat its square
+    aligned = u * p >= 0
+    assert aligned.tolist() == [True, False, False, True, True]
+    np.testing.assert_allclose(x.numpy(), p - 0.1 * (u + 0.25 * aligned * p), rtol=1e-12)
+
+
 # --- the README
 
 
@@ -177,13 +211,23 @@ def block(before: str) -> str:
     return re.search(re.escape(before) + r"\n+```\w*\n(.*?)```", README, re.DOTALL).group(1)
 
 
+def test_the_readmes_code_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
+        if not code.startswith(("@formula", "@mg.cuda")):  # one is compared with its file, one needs a GPU
+            exec(code, scope)
+    assert scope["rest"] == {"epoch": 1}
+    assert "stopped=" in capsys.readouterr().out
+
+
 def test_readme_tour_is_the_example():
     source = (ROOT / "examples" / "first_steps.py").read_text(encoding="utf-8")
     assert source.split('"""\n\n', 1)[1] == block("<!-- the code of examples/first_steps.py -->")
 
 
 def test_readme_tour_prints_what_it_shows(tmp_path):
-    assert printed("first_steps.py", cwd=tmp_path) == block("`python examples/first_steps.py` prints:")
+    assert printed("first_steps.py", cwd=tmp_path) == block("`.venv/bin/python examples/first_steps.py` prints:")
 
 
 def test_readme_formula_is_the_source():
@@ -208,7 +252,9 @@ def test_readme_pip_commands_are_those_of_make():
 
 
 def test_readme_options_exist(tmp_path):
-    commands = re.findall(r"(digits|regression|lbfgs|schedules|hypergradient|maml)\.py((?: --\S+ \S+)+)", README)
+    commands = re.findall(
+        r"(digits|regression|lbfgs|schedules|hypergradient|maml|own_optimizer)\.py((?: --\S+ \S+)+)", README
+    )
     assert commands
     for example, options in commands:
         known = set(re.findall(r"--[a-z-]+", printed(f"{example}.py", "--help", cwd=tmp_path)))

@@ -102,14 +102,16 @@ class Others:
 
 
 def _busy() -> float | None:
-    """Processor seconds since the system's start, less those of this process."""
+    """Processor seconds since the system's start, less those of this process and of those that it started."""
     try:
         user, nice, system, _idle, _iowait, irq, softirq, steal = map(
             int, Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
         )
     except (OSError, ValueError):
         return None
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
+    mine = os.times()
+    own = mine.user + mine.system + mine.children_user + mine.children_system
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - own
 
 
 def cores() -> int:

@@ -68,6 +68,11 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "binding.flats[-1][...] = local_rate(binding.flat, g, **settings) -> "
         "binding.flats[1][...] = local_rate(binding.flat, g, **settings)": "the last of two",
         "return a / b if defined else ops.ones_like(a.detach())": "of Tensors, for optim.functional's tests",
+        "x = x.astype(np.float32) if x.dtype == np.float16 else x -> x = x": "of float16, for test_arrays.py",
+    },
+    "Prodigy": {
+        "d_hat = d_coef * r / _choose(known, size, 1.0) -> "
+        "d_hat = d_coef * r / _choose(known, size, 2.0)": "where the size is 0, d stays",
     },
     "ScheduleFreeSGD": {"c = 0.0 -> c = 1.0": NOT_MOVED},
     "ScheduleFreeAdamW": {"c = 0.0 -> c = 1.0": NOT_MOVED},

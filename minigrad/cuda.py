@@ -248,8 +248,7 @@ def capture(step: Callable[..., Any] | None = None, *, device: str = "cuda") -> 
     Raises RuntimeError for a step that can't be recorded: that reads values of the device or brings arrays to it, an
     optimizer with hooks or with `skip_nonfinite`, or one that computes gradients itself (LBFGS, AdaHessian, Nesterov),
     row-sparse gradients, a scheduler's step; the parameters are then as before the call, their gradients hold nothing
-    of use. Raises TypeError for a batch that has anything but arrays and
-    Tensors.
+    of use. Raises TypeError for a batch that has anything but arrays and Tensors.
     """
     if step is None:
         return functools.partial(capture, device=device)

@@ -205,7 +205,7 @@ class Operation:
     def __init__(
         self, forward: Callable[..., Any], rules: Sequence[Rule | None], broadcasts: bool, residual: Rule | None
     ) -> None:
-        self.name = forward.__name__
+        self.name = forward.__name__.strip("_")
         self.forward = forward
         self.signature = inspect.signature(forward)
         self.parameters = tuple(self.signature.parameters)

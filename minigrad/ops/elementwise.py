@@ -364,19 +364,15 @@ def erf(x):
     return raw_erf(x)
 
 
+@differentiable(lambda g: g, None)  # the tape brings a gradient to its input's type
+def _astype(a, dtype):
+    return a.astype(dtype)
+
+
 def astype(a, dtype) -> Any:
     """`a` in another type; a constant where that has no fractions."""
-    return (converted if np.dtype(dtype).kind in "fc" else counted)(a, dtype)
-
-
-@differentiable(lambda g: g, None)  # the tape brings a gradient to its input's type
-def converted(a, dtype):
-    return a.astype(dtype)
-
-
-@differentiable()
-def counted(a, dtype):
-    return a.astype(dtype)
+    answer: Any = _astype(a, dtype)
+    return answer.detach() if isinstance(answer, Variable) and answer.dtype.kind not in "fc" else answer
 
 
 def to_device(a, device) -> Any:

@@ -32,7 +32,7 @@ def on_sequence(rule_of):
             parameters = ", ".join([*inputs, *map(str, options)])
             arguments = ", ".join([f"[{', '.join(inputs)}]", *(option.name for option in options)])
             of_n = eval(f"lambda {parameters}: forward({arguments})", {"forward": forward})
-            of_n.__name__ = forward.__name__.strip("_")
+            of_n.__name__ = forward.__name__
             return differentiable(*(rule_of(i, inputs) for i in range(n)))(of_n)
 
         @functools.wraps(forward)

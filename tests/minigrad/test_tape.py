@@ -1070,3 +1070,5 @@ def test_a_type_without_fractions_is_a_constant(dtype):
     assert not x.astype(dtype).requires_grad
     (x * x.astype(dtype)).sum().backward()
     assert x.grad.tolist() == x.data.astype(dtype).tolist()
+    with pytest.raises(TypeError, match=r"^astype: .*a: shape \(2,\) float32"):
+        x.astype("nonsense")

@@ -123,15 +123,17 @@ def draw(starts: dict[str, Params], rates: dict[str, float], curves: dict[str, l
         axes.scatter(
             *(a.numpy().ravel() for a in points), color="#2b6cb0", zorder=3, s=28, label=f"the {POINTS} points"
         )
-        axes.set_title(f"{name} start")
+        axes.set_title("the start by MAML" if name == "MAML" else "the start by all waves together (joint)")
         axes.set_ylim(-6.5, 4.5)
         axes.set_xlabel("x")
+        axes.set_ylabel("y")
         axes.legend(frameon=False, loc="lower left", ncols=2, fontsize=8.5)
     for (name, curve), color in zip(curves.items(), ("#d9822b", "#2b6cb0", "#8c96a3"), strict=True):
         right.plot(curve, color=color, marker="o", markersize=3.5, label=f"{name}, lr {rates[name]:g}")
     right.set_yscale("log")
     right.set_xlabel("steps of adaptation")
-    right.set_title("mean squared error on new waves")
+    right.set_ylabel("mean squared error")
+    right.set_title("on new waves")
     right.legend(frameon=False)
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)

@@ -371,8 +371,10 @@ def _astype(a, dtype):
 
 def astype(a, dtype) -> Any:
     """`a` in another type; a constant where that has no fractions."""
-    answer: Any = _astype(a, dtype)
-    return answer.detach() if isinstance(answer, Variable) and answer.dtype.kind not in "fc" else answer
+    answer = _astype(a, dtype)
+    if isinstance(answer, Variable) and answer.data.dtype.kind not in "fc":
+        return Variable.Answer(answer.data)
+    return answer
 
 
 def to_device(a, device) -> Any:

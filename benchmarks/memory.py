@@ -12,8 +12,9 @@ it anew at the present size when 5 is written to /proc/self/clear_refs. Two base
            between two steps, gradients among it
 
 Before each of them, free memory is given back to the system (malloc_trim), so that what is merely kept for reuse
-counts on neither side. Each process is started several times, and the median is taken. Where the system has neither
-file, nothing is measured.
+counts on neither side. Each process is started several times, and the median is taken. Memory comes in pages of 4 KiB,
+and a step that does nothing shows one or two of them: below some ten pages, a ratio says nothing. Where the system has
+neither file, nothing is measured.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
 """Every operation alone, forward and forward with backward: ours, beside bare NumPy, MyGrad, HIPS autograd and torch.
 
-    python benchmarks/ops.py [--quick] [--operations exp add ...] [--contestants torch ...] [--sides 4 1000] [--out F]
+    python benchmarks/ops.py [--quick] [--operations exp add ...] [--contestants torch ...] [--sides 4 1000]
+                             [--dtype float64] [--out F]
 
-Bare NumPy is what the forward and the rule call, written by hand as straight lines: what we take above it is the
-price of the tape. Each contestant records its forward, as for training, and starts its backward from the same given
-gradient; values and gradients must agree with ours before anything is timed. All are timed in turn in one run,
-float32. What a library doesn't have is left out.
+Bare NumPy is what the forward and the rule call on small arrays, written by hand as straight lines: what we take above
+it is the price of the tape. On large arrays ours may take fewer passes over memory than those lines, and less time.
+Each contestant records its forward, as for training, and starts its backward from the same given gradient; values and
+gradients must agree with ours before anything is timed. All are timed in turn in one run. What a library doesn't have
+is left out. Some hand out memory of the given gradient as that of an input, where ours, which may be written to, is a
+copy: such contestants are named under `borrowed` in the results.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ class Row(NamedTuple):
     forward: the NumPy calls of the forward, which set `ans`.
     rules: those of the rules, which set `dx` and so on from `g`; empty where the operation has no derivative.
     others: how another library calls it, where not the same; None where it has no such operation.
-    low: least value of the inputs.
+    low, high: between what the inputs are drawn.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Row(NamedTuple):
     rules: str = ""
     others: dict[str, str | None] = {}
     low: float = -0.9
+    high: float = 0.9
 
 
 def unary(name: str, rule: str, low: float = -0.9, **others: str | None) -> Row:
@@ -120,7 +124,7 @@ ROWS = [
     Row("where", "m.where(c, x, y)", "ans = np.where(c, x, y)", "dx = np.where(c, g, 0.0); dy = np.where(c, 0.0, g)"),
     Row("clip", "m.clip(x, -0.5, 0.5)", "ans = np.clip(x, -0.5, 0.5)",
         "dx = np.where((x >= -0.5) & (x <= 0.5), g, 0.0)"),
-    Row("astype", "x.astype('float64')", "ans = x.astype('float64')", "dx = g.astype('float32')",
+    Row("astype", "x.astype('float64')", "ans = x.astype('float64')", "dx = g.astype(x.dtype)",
         {"mygrad": None, "torch": "x.to(m.float64)"}),
 
     Row("sum", "m.sum(x)", "ans = x.sum(axis=None)", "dx = np.empty((n, n), g.dtype); dx[...] = g"),
@@ -139,7 +143,7 @@ ROWS = [
     Row("norm", "m.norm(x, axis=1)", "ans = np.linalg.norm(x, None, 1)",
         "dx = x * (g * (ans != 0) / (ans + (ans == 0))).reshape(n, 1)",
         {"mygrad": "m.linalg.norm(x, axis=1)", "autograd": "m.linalg.norm(x, axis=1)", "torch": "m.norm(x, dim=1)"}),
-    Row("prod", "m.prod(x, axis=1)", "ans = x.prod(axis=1)", "dx = g.reshape(n, 1) * others(x)"),
+    Row("prod", "m.prod(x, axis=1)", "ans = x.prod(axis=1)", "dx = g.reshape(n, 1) * others(x)", {}, 0.95, 1.05),
     Row("cumsum", "m.cumsum(x, 1)", "ans = x.cumsum(axis=1)", "dx = g[:, ::-1].cumsum(axis=1)[:, ::-1]"),
     Row("logsumexp", "m.logsumexp(x, axis=1)",
         "top = x.max(axis=1, keepdims=True); top = np.where(np.isfinite(top), top, 0.0); "
@@ -245,11 +249,11 @@ def others(x: np.ndarray) -> np.ndarray:
     return np.concatenate([rest * second, rest * first], axis=-1)
 
 
-def drawn(row: Row, n: int) -> dict[str, Any]:
+def drawn(row: Row, n: int, dtype: str) -> dict[str, Any]:
     """The arrays of one row: x, y (n, n), a, b (n,), o (1, n·n), and what takes no gradient."""
     stream = np.random.default_rng(0)
     shapes = {"x": (n, n), "y": (n, n), "a": (n,), "b": (n,), "o": (1, n * n)}
-    values: dict[str, Any] = {k: stream.uniform(row.low, 0.9, shape).astype(np.float32) for k, shape in shapes.items()}
+    values: dict[str, Any] = {k: stream.uniform(row.low, row.high, s).astype(dtype) for k, s in shapes.items()}
     return values | {
         "c": stream.random((n, n)) < 0.5,  # a condition
         "i": stream.permutation(n),
@@ -283,7 +287,7 @@ def inputs_of(row: Row) -> list[str]:
 def numpys(row: Row, n: int, values: dict[str, Any], g: Any) -> Timed:
     """Bare NumPy."""
     last: dict[str, Any] = {}
-    scope = {"np": np, "n": n, "raw_erf": raw_erf, "others": others, "ones": np.ones(n, np.float32), "g": g}
+    scope = {"np": np, "n": n, "raw_erf": raw_erf, "others": others, "ones": np.ones(n, g.dtype), "g": g}
     scope |= {"last": last, **values}
     names = ["ans", *(f"d{name}" for name in inputs_of(row))] if row.rules else ["ans"]
     both = looped(f"{row.forward}; {row.rules}", scope) if row.rules else None
@@ -380,15 +384,16 @@ def agree(found: list[Any], expected: list[Any]) -> bool:
     return all(a.shape == b.shape and abs(a - b).max() <= TOLERANCE * (1e-3 + abs(b).max()) for a, b in pairs)
 
 
-def contestants(row: Row, n: int, names: list[str], notes: list[str]) -> dict[str, Timed]:
-    """What each of them runs; a note for those that lack the operation.
+def contestants(row: Row, n: int, dtype: str, names: list[str], notes: list[str]) -> tuple[dict[str, Timed], list[str]]:
+    """What each of them runs, and which of them borrow the given gradient; a note for those that lack the operation.
 
     Raises RuntimeError where bare NumPy gives other values than ours: it would be timed doing something else.
     """
-    values = drawn(row, n)
+    values = drawn(row, n, dtype)
     answer = np.asarray(eval(row.call, {"m": mg, "n": n, **values}))
     g = np.random.default_rng(1).uniform(0.5, 1.5, answer.shape).astype(answer.dtype)
     made: dict[str, Timed] = {}
+    borrowed: list[str] = []
     expected: list[Any] = []
     for name in names:
         if row.others.get(name, row.call) is None:
@@ -406,20 +411,24 @@ def contestants(row: Row, n: int, names: list[str], notes: list[str]) -> dict[st
         expected = expected or found
         if agree(found, expected):
             made[name] = timed
+            if any(np.may_share_memory(gradient, g) for gradient in found[1:]):
+                borrowed.append(name)
         elif name == "numpy":
             raise RuntimeError(f"{row.name}: bare NumPy gives other values than minigrad")
         else:
             notes.append(f"{name} left out of {row.name}: it gives other values")
-    return made
+    return made, borrowed
 
 
-def measured(row: Row, n: int, names: list[str], rounds: int, budget: float, notes: list[str]) -> dict[str, Any]:
+def measured(
+    row: Row, n: int, dtype: str, names: list[str], rounds: int, budget: float, notes: list[str]
+) -> dict[str, Any]:
     """The results of one operation at one size."""
-    made = contestants(row, n, names, notes)
+    made, borrowed = contestants(row, n, dtype, names, notes)
     bursts = {f"{name} forward": timed.forward for name, timed in made.items()}
     bursts |= {f"{name} both": timed.both for name, timed in made.items() if timed.both}
     times = interleaved(bursts, rounds, budget)
-    result: dict[str, Any] = {"operation": row.name, "elements": n * n}
+    result: dict[str, Any] = {"operation": row.name, "elements": n * n, "borrowed": borrowed}
     for kind in ("forward", "both"):
         result[kind] = {name: times[f"{name} {kind}"] for name in made if f"{name} {kind}" in times}
     return result
@@ -452,6 +461,10 @@ def summary(results: list[dict[str, Any]], n: int) -> dict[str, Any]:
         lost = {result["operation"]: behind(result, kind) for result in contested if behind(result, kind)}
         found[f"{kind}: least overhead of the Python peers"] = len(contested) - len(lost)
         found[f"{kind}: a Python peer is faster"] = lost
+        if kind == "both":
+            borrowed = {result["operation"]: result["borrowed"] for result in contested}
+            lent = [name for name, faster in lost.items() if set(faster) <= set(borrowed[name])]
+            found["both: all faster Python peers borrow the given gradient"] = lent
         over = {result["operation"]: round(overhead(result, kind), 2) for result in results}
         found[f"{kind}: median µs above bare NumPy"] = round(float(np.median(list(over.values()))), 2)
         most = max(over, key=over.__getitem__)
@@ -485,6 +498,7 @@ def main() -> None:
     parser.add_argument("--operations", nargs="+", choices=known, default=known, metavar="NAME")
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), help="beside ours")
     parser.add_argument("--sides", nargs="+", type=int, default=SIDES, metavar="N", help="of the square arrays")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--out", type=Path, default=RESULTS / "ops.json")
     options = parser.parse_args()
     notes: list[str] = []
@@ -500,13 +514,13 @@ def main() -> None:
     for n in options.sides:
         for row in ROWS:
             if row.name in options.operations:
-                results.append(measured(row, n, names, rounds, budget, notes))
+                results.append(measured(row, n, options.dtype, names, rounds, budget, notes))
         print("\nmicroseconds: forward, then forward with backward")
         print_table(rows_of(results, names, n))
     summaries = [summary(results, n) for n in options.sides]
     for found in summaries:
         print(*(f"{key}: {value}" for key, value in found.items()), sep="\n", end="\n\n")
-    settings = {"dtype": "float32", "rounds": rounds, "seconds a row at most": budget, "target": TARGET}
+    settings = {"dtype": options.dtype, "rounds": rounds, "seconds a row at most": budget, "target": TARGET}
     content = report("ops", settings, results, notes, others)
     content["versions"] |= {name: package_version(name) for name in PEERS if name in names}
     write_json(options.out, content | {"summary": summaries})

@@ -55,7 +55,19 @@ def floor_divide(x1, x2):
     return np.floor_divide(x1, x2)
 
 
-@differentiable(lambda g: g, lambda g, x1, x2: -g * np.floor_divide(x1, x2), broadcasts=True)
+def _quotient(x1, x2, rest):
+    """floor(x1 / x2), where `rest` = x1 % x2 is known: without the division with rest that floor_divide does again."""
+    if rest.size < loops.MANY or rest.__class__ is not np.ndarray or rest.dtype.kind != "f":
+        return np.floor_divide(x1, x2)
+    whole = np.subtract(x1, rest)
+    with np.errstate(invalid="ignore"):
+        whole /= x2
+    np.rint(whole, out=whole)
+    whole[np.isinf(rest)] = -1  # x2 is infinite, of the other sign
+    return whole
+
+
+@differentiable(lambda g: g, lambda g, ans, x1, x2: -g * _quotient(x1, x2, ans), broadcasts=True)
 def remainder(x1, x2):
     """x1 - x2 · floor(x1 / x2), of the sign of x2. Where it jumps, the derivative is that of the branch taken."""
     return np.remainder(x1, x2)
@@ -206,18 +218,18 @@ def tanh(x):
 
 
 NUMBER = (int, float)  # a tuple: `int | float` would be made anew at each use
-MANY = 8192
-"""From so many elements on, choosing by bits is faster than np.where."""
 
 
 def select(condition, x, y):
     """np.where(condition, x, y), the same bits: in large arrays no branch, which a processor can't foresee."""
-    if condition.__class__ is not np.ndarray or condition.size < MANY:
+    if condition.__class__ is not np.ndarray or condition.size < loops.MANY:
         return np.where(condition, x, y)
     whole = x if x.__class__ is np.ndarray else y
     choices = [v for v in (x, y) if not isinstance(v, NUMBER)]
-    alike = all(v.__class__ is np.ndarray and v.dtype is whole.dtype and v.shape == condition.shape for v in choices)
+    alike = all(v.__class__ is np.ndarray and v.dtype is whole.dtype for v in choices)
     if not alike or not choices or condition.dtype != bool or whole.dtype.char not in "efd":
+        return np.where(condition, x, y)
+    if np.broadcast_shapes(condition.shape, *[v.shape for v in choices]) != condition.shape:
         return np.where(condition, x, y)
     integer = np.dtype(f"i{whole.dtype.itemsize}")
     x, y = (np.asarray(v, whole.dtype).view(integer) for v in (x, y))
@@ -274,6 +286,18 @@ def where(condition, x, y):
     return select(condition, x, y)
 
 
+def _where_inside(g, a, a_min, a_max):
+    if g.size >= loops.MANY and g.__class__ is np.ndarray:
+        low, high = -math.inf if a_min is None else a_min, math.inf if a_max is None else a_max
+        numbers = isinstance(low, NUMBER) and isinstance(high, NUMBER)
+        run = loops.compiled(loops.where_inside, g, a) if numbers else None
+        if run is not None:
+            out = np.empty_like(g)
+            run(g.ravel(), a.ravel(), a.dtype.type(low), a.dtype.type(high), out.ravel())
+            return out
+    return select(_inside(a, a_min, a_max), g, 0.0)
+
+
 def _inside(a, a_min, a_max):
     if a_min is None or a_max is None:
         return a <= a_max if a_min is None else a >= a_min
@@ -289,7 +313,7 @@ def _above(a, a_min, a_max):
 
 
 @differentiable(
-    lambda g, a, a_min, a_max: select(_inside(a, a_min, a_max), g, 0.0),
+    lambda g, a, a_min, a_max: _where_inside(g, a, a_min, a_max),
     lambda g, a, a_min, a_max: select(_below(a, a_min, a_max), g, 0.0),
     lambda g, a, a_min, a_max: select(_above(a, a_min, a_max), g, 0.0),
     broadcasts=True,

@@ -51,8 +51,24 @@ def elu(x, alpha=1.0):
     return select(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
 
 
+SMALL = 256
+"""Below so many elements, one slow call costs less than several."""
+
+
+def _exp_of_minus_abs(x):
+    if x.size < SMALL or x.__class__ is not np.ndarray or x.dtype.kind != "f":
+        return np.exp(np.copysign(x, -1.0))
+    e = np.absolute(x)
+    np.negative(e, out=e)
+    return np.exp(e, out=e)
+
+
 def _sigmoid(x):
-    e = np.exp(np.copysign(x, -1.0))
+    e = _exp_of_minus_abs(x)
+    run = loops.compiled(loops.sigmoid, x, e) if x.size >= loops.MANY else None
+    if run is not None:
+        run(x.ravel(), e.ravel())
+        return e
     ans = np.maximum(e, x >= 0)
     e += 1
     ans /= e
@@ -65,10 +81,21 @@ def sigmoid(x):
     return _sigmoid(x)
 
 
-@differentiable(lambda g, x: g * sigmoid(x))
+def _scaled(fresh, scale):
+    """fresh · scale, in the memory of `fresh`, which nobody else has seen."""
+    fresh *= scale
+    return fresh
+
+
+@differentiable(lambda g, x: _scaled(sigmoid(x), g))
 def softplus(x):
     """log(1 + exp(x)), without overflow."""
-    return np.logaddexp(x, 0)
+    if x.size < SMALL or x.__class__ is not np.ndarray or x.dtype.kind != "f":
+        return np.logaddexp(x, 0)
+    ans = _exp_of_minus_abs(x)
+    np.log1p(ans, out=ans)
+    ans += np.clip(x, 0.0, math.inf)  # max(x, 0) in less time than np.maximum takes with a number
+    return ans
 
 
 def _silu_slope(x):
@@ -79,7 +106,7 @@ def _silu_slope(x):
 @differentiable(lambda g, x: g * _silu_slope(x))
 def silu(x):
     """x · sigmoid(x)."""
-    return x * _sigmoid(x)
+    return _scaled(_sigmoid(x), x)
 
 
 _ROOT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -216,4 +243,4 @@ def mean_squared_error(input, target):
 def logistic_loss(input, target):
     """-target · log σ(input) - (1 - target) · log σ(-input) for each element, without overflow."""
     _check_shapes(input, target)
-    return np.maximum(input, 0) - input * target + np.log1p(np.exp(-np.abs(input)))
+    return np.maximum(input, 0) - input * target + np.log1p(_exp_of_minus_abs(input))

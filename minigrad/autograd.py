@@ -24,7 +24,7 @@ def backward(output: Any, gradient: Any = None, retain_graph: bool = False, crea
     in place since, and for more than one element without `gradient`; ValueError for a gradient of a wrong shape.
     When it raises, no `.grad` has changed.
     """
-    seeds = {output.node or output: _seed("backward", output, gradient, create_graph)}
+    seeds = [(output.node or output, _seed("backward", output, gradient, create_graph))]
     if create_graph:
         with set_grad_enabled(True):
             _accumulate(walk(seeds, True, True))
@@ -34,6 +34,7 @@ def backward(output: Any, gradient: Any = None, retain_graph: bool = False, crea
 
 def _accumulate(gradients: list[tuple[Any, Any]]) -> None:
     """Add gradients to `.grad` of their leaves, which owns its memory."""
+    hooked = False
     for leaf, _ in gradients:
         if leaf.data.dtype.kind == "c":
             raise TypeError(
@@ -41,16 +42,15 @@ def _accumulate(gradients: list[tuple[Any, Any]]) -> None:
                 "complex numbers are not computed here, only taken: set its `.grad`"
             )
         if leaf.hooks:
-            gradients = list(total(gradients).items())
-            break
-    for leaf, g in gradients:
+            hooked = True
+    for leaf, g in total(gradients).items() if hooked else gradients:
         if leaf._grad is not None:
             g = leaf.grad + g if isinstance(g, Variable) else leaf.grad.data + g
-        elif isinstance(g, Variable):
-            g = ops.positive(g)  # a copy: other leaves may have been given the same Tensor
         if g.__class__ is np.ndarray:
             leaf._grad = g if g.base is None else g.copy()  # a Tensor once it is asked for
-        elif isinstance(g, Variable | RowSparse):
+        elif isinstance(g, Variable):
+            leaf._grad = ops.positive(g) if leaf._grad is None else g  # other leaves may have been given the same one
+        elif isinstance(g, RowSparse):
             leaf._grad = g
         else:
             leaf._grad = Variable.Answer(g if g.base is None and not isinstance(g, np.generic) else owned(g))
@@ -101,11 +101,13 @@ def grad(
     owners: list[Node | Variable] = [tensor.node or tensor for tensor in ins]
     with set_grad_enabled(create_graph):
         for out, seed in zip(outs, seeds, strict=True):
+            if not isinstance(out, Variable):
+                raise TypeError(f"grad: expected a Tensor to differentiate, got {type(out).__name__}")
             g = _seed("grad", out, seed, create_graph)
             owner = out.node or out
             seeded[owner] = seeded[owner] + g if owner in seeded else g
         keep = create_graph if retain_graph is None else retain_graph
-        gradients = total(walk(seeded, create_graph, keep, frozenset(owners)))
+        gradients = total(walk(seeded.items(), create_graph, keep, frozenset(owners)))
     answers = [gradients.get(owner) for owner in owners]
     for i, answer in enumerate(answers):
         if answer is None and not allow_unused:
@@ -254,8 +256,6 @@ def _gradients(
 
 def _seed(operation: str, output: Any, gradient: Any, create_graph: bool) -> Any:
     """The gradient of an output to start from: the user's, or 1 for a single element."""
-    if not isinstance(output, Variable):
-        raise TypeError(f"{operation}: expected a Tensor to differentiate, got {type(output).__name__}")
     if not output._requires_grad:
         raise RuntimeError(
             f"{operation}: this tensor of shape {output.data.shape} was not computed from anything that requires a "

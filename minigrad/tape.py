@@ -23,9 +23,10 @@ import linecache
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ContextDecorator
-from heapq import heappop, heappush, heappushpop
+from contextvars import ContextVar
+from heapq import heappop, heappush
 from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
@@ -115,8 +116,8 @@ class Node:
 
     order: the tape's clock when it was recorded.
     edges: for each rule, None where its input wants no gradient; else (parent, rule, values, fit): the node of the
-        input (a leaf is its own), the rule, the raw values that it names, and the shape and type that its gradient
-        must be brought to, or None where it has them already.
+        input (a leaf is its own), the rule, the raw value that it names (a tuple, unless it names just one), and the
+        shape and type that its gradient must be brought to, or None where it has them already.
     retained: the tensor (weakly) whose `.grad` is to be filled though it was computed, where `retain_grad` was called.
     remade: the raw values from which `residual` is computed again, where a rule names it.
     """
@@ -131,8 +132,19 @@ class Node:
     retained: Any
 
 
-class _GradMode(threading.local):
-    enabled = True
+_recording = ContextVar("recording", default=True)  # read in half the time that a threading.local takes
+
+
+class _GradMode:
+    """Whether this thread, or the task of an event loop that it runs, records operations."""
+
+    @property
+    def enabled(self) -> bool:
+        return _recording.get()
+
+    @enabled.setter
+    def enabled(self, enabled: bool) -> None:
+        _recording.set(enabled)
 
 
 grad_mode = _GradMode()
@@ -225,8 +237,9 @@ class Operation:
         """
         scope: dict[str, Any] = {
             "Node": Node, "Variable": Variable, "asarray": np.asarray, "explained": explained,
-            "forward": self.forward, "generic": np.generic, "grad_mode": grad_mode, "ndarray": np.ndarray,
-            "new": object.__new__, "operation": self, "tick": tick, "write": lambda: self._write(function, scope),
+            "forward": self.forward, "generic": np.generic, "ndarray": np.ndarray, "new": object.__new__,
+            "operation": self, "recording": _recording.get, "tick": tick,
+            "write": lambda: self._write(function, scope),
             **{f"rule{i}": rule for i, rule in enumerate(self.rules)},
         }  # fmt: skip
         function: Any = functools.wraps(self.forward)(types.FunctionType(_first_call.__code__, scope))
@@ -243,6 +256,7 @@ class Operation:
             text = self.source()
             filename = f"<operation {self.name}>"
             linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+            scope["Tensor"] = Variable.Answer
             exec(compile(text, filename, "exec"), scope)
             written = scope[self.name]
             self.backs = [scope[f"back{i}"] for i in range(len(self.rules))]
@@ -256,14 +270,17 @@ class Operation:
         arguments = ", ".join(str(p) for p in plain)
         raw = ", ".join(f"{p}_" for p in self.parameters)
         bits = {name: 1 << i for i, (name, rule) in enumerate(zip(self.inputs, self.rules, strict=True)) if rule}
-        lines = [
-            f"def back{i}(g, values): return rule{i}({', '.join(['g', *(f'values[{k}]' for k in range(len(names)))])})"
-            for i, names in enumerate(self.names)
-        ]
+        lines = []
+        for i, names in enumerate(self.names):
+            kept = "".join(f", values[{k}]" for k in range(len(names)))
+            unpacks = len(names) != 1  # the rule that names one value takes it as it is kept
+            lines.append(f"def back{i}(g, values): return rule{i}(g{kept})" if unpacks else f"back{i} = rule{i}")
         lines += [f"def {self.name}({arguments}):", "    wanted = tensors = 0"]
-        for p in self.parameters:
+        for p, parameter in self.signature.parameters.items():
+            lines.append(f"    {p}_ = {p}")
+            if p not in self.inputs and isinstance(parameter.default, int | str | None):  # an axis or the like
+                continue
             lines += [
-                f"    {p}_ = {p}",
                 f"    if isinstance({p}, Variable):",
                 f"        {p}_ = {p}.data",
                 "        tensors = 1",
@@ -281,7 +298,7 @@ class Operation:
             "        ans = asarray(ans)",
             *filled(
                 "answer",
-                "new(Variable.Answer)",
+                "new(Tensor)",
                 data="ans",
                 node="None",
                 _requires_grad="False",
@@ -291,7 +308,7 @@ class Operation:
         ]
         if bits:
             lines += [
-                "    if wanted and grad_mode.enabled:",
+                "    if wanted and recording():",
                 *self._recording(bits),
                 "        answer.node, answer._requires_grad = node, True",
             ]
@@ -301,30 +318,32 @@ class Operation:
         def raw(name: str) -> str:
             return f"{name}_" if name in self.parameters else name.replace("_shape", "_.shape")
 
-        def values(names: Iterable[str]) -> str:
-            return "(" + "".join(f"{raw(name)}, " for name in names) + ")"
+        def values(names: Sequence[str]) -> str:
+            return raw(names[0]) if len(names) == 1 else f"({', '.join(map(raw, names))})"
 
         lines = []
         edges = []
-        if len(self.parameters) > 1:  # the only input has the type of the answer
-            lines.append("        dtype = ans.dtype")
+        dtype, shape = "ans.dtype", "ans.shape"
         pair = self.broadcasts and len(bits) == len(self.parameters) == 2
         if pair:  # where both are alike, so is the answer
             x, y = (f"{p}_" for p in bits)
             lines.append(f"        alike = wanted == 3 and {x}.dtype is {y}.dtype and {x}.shape == {y}.shape")
+        elif self.broadcasts and len(bits) > 1:
+            dtype, shape = "dtype", "shape"
+            lines.append("        dtype, shape = ans.dtype, ans.shape")
         for i, p in enumerate(self.inputs):
             if p not in bits:
                 edges.append("None")
                 continue
             fit = "None"
-            if len(self.parameters) > 1:
-                fits = f"{p}_.dtype is dtype" + (f" and {p}_.shape == ans.shape" if self.broadcasts else "")
+            if len(self.parameters) > 1:  # the only input has the type of the answer
+                fits = f"{p}_.dtype is {dtype}" + (f" and {p}_.shape == {shape}" if self.broadcasts else "")
                 fit = f"None if {'alike or ' if pair else ''}{fits} else ({p}_.shape, {p}_.dtype)"
             edge = f"({p}.node or {p}, back{i}, {values(self.names[i])}, {fit})"
             edges.append(edge if len(bits) == 1 else f"{edge} if wanted & {bits[p]} else None")
         node = filled(
             "node", "Node()", order="tick()", operation="operation", edges=f"({', '.join(edges)},)",
-            remade=values(self.residual_names), hooks="None", retained="None",
+            remade=f"({''.join(f'{raw(name)}, ' for name in self.residual_names)})", hooks="None", retained="None",
         )  # fmt: skip
         return [*lines, *(f"    {line}" for line in node)]
 
@@ -344,6 +363,8 @@ def differentiable(
         over axes that were broadcast and brought to the input's type. Written with operators, NumPy's functions and
         operations, it can be differentiated in turn. A rule of None stands for a parameter that has no derivative,
         such as a condition.
+        A parameter after those of the rules is unwrapped like them, unless its default is None, a string or a whole
+        number: such are axes and flags, never Tensors.
     broadcasts: the inputs are broadcast against each other, so their gradients are summed back to their shapes.
     residual: the function returns (answer, residual), an intermediate too costly to compute again in the rules;
         this is how a recorded backward computes it from the Tensors of the parameters that it names.
@@ -364,12 +385,12 @@ def differentiable(
 
 
 def walk(
-    gradients: dict[Any, Any],
+    seeds: Collection[tuple[Any, Any]],
     create_graph: bool = False,
     retain_graph: bool = False,
     wanted: frozenset[Node | Variable] | None = None,
 ) -> list[tuple[Any, Any]]:
-    """Send `gradients` (by node or leaf) back to the leaves, or to `wanted`.
+    """Send the gradients `seeds`, each with its node or leaf before it, back to the leaves, or to `wanted`.
 
     The latest node comes first: a node is recorded after all that it depends on, so once it is the latest one
     waiting, its gradient is complete. Gradients are raw arrays, or Tensors with `create_graph`.
@@ -378,23 +399,30 @@ def walk(
     gradients of leaves may still be views.
     """
     found: list[tuple[Any, Any]] = []
-    needed = None if wanted is None else _on_the_way([owner for owner in gradients if owner.__class__ is Node], wanted)
-    following: Node | None = None  # one of those that wait, so that a chain needs no heap
+    needed = None if wanted is None else _on_the_way([owner for owner, _ in seeds if owner.__class__ is Node], wanted)
+    following: Node | None = None  # one of those that wait, with its gradient `onward`: a chain needs no heap
+    onward: Any = None
     waiting: list[tuple[int, Node]] = []
-    for owner, g in gradients.items():
+    gradients: dict[Node, Any] = {}  # of those in the heap
+    for owner, g in seeds:
         if owner.__class__ is not Node:
             found.append((owner, g if create_graph else g.copy()))
         elif needed is None or owner in needed:
             if following is None:
-                following = owner
+                following, onward = owner, g
             else:
+                gradients[owner] = g
                 heappush(waiting, (-owner.order, owner))
     while following is not None or waiting:
-        if following is None:
+        if waiting:
+            if following is not None:
+                gradients[following] = onward
+                heappush(waiting, (-following.order, following))
             node = heappop(waiting)[1]
+            g = gradients.pop(node)
         else:
-            node = heappushpop(waiting, (-following.order, following))[1] if waiting else following
-        g = gradients.pop(node)
+            node, g = cast("Node", following), onward
+        following = None
         if node.hooks:
             g = run_hooks(node.hooks, g)
         if node.retained is not None and wanted is None and node.retained() is not None:
@@ -402,30 +430,29 @@ def walk(
         if wanted is not None and node in wanted:
             found.append((node, g))
             if not _leads_to(node, needed):  # what lies behind it stays as it is
-                following = None
                 continue
         if node.edges is None:
             raise freed(node)
         if Write.latest > node.order:
             check_unwritten(node, create_graph)
-        following = None
         for edge in node.edges:
             if edge is None or (needed is not None and edge[0] not in needed):
                 continue
             parent, rule, values, fit = edge
-            gradient = rule(g, values if not create_graph else recorded_values(node, edge))
+            gradient = rule(g, recorded_values(node, edge) if create_graph else values)
             if fit is not None:
-                gradient = fitted(gradient, *fit)
+                gradient = fitted(gradient, fit[0], fit[1])
             if parent.__class__ is not Node:
                 found.append((parent, gradient if gradient is not g or create_graph else g.copy()))
+            elif parent is following:
+                onward = onward + gradient
             elif parent in gradients:
                 gradients[parent] = gradients[parent] + gradient
+            elif following is None:
+                following, onward = parent, gradient
             else:
                 gradients[parent] = gradient
-                if following is None:
-                    following = parent
-                else:
-                    heappush(waiting, (-parent.order, parent))
+                heappush(waiting, (-parent.order, parent))
         if not retain_graph:
             node.edges = None
             node.remade = ()
@@ -469,10 +496,12 @@ def _leads_to(node: Node, owners: Any) -> bool:
     return any(edge is not None and edge[0] in owners for edge in node.edges or ())
 
 
-def recorded_values(node: Node, edge: tuple[Any, ...]) -> list[Any]:
+def recorded_values(node: Node, edge: tuple[Any, ...]) -> Any:
     """What a rule gets in a recorded backward: Tensors on the tape in place of raw arrays."""
     operation = node.operation
     names = operation.names[operation.backs.index(edge[1])]
+    if len(names) == 1:
+        return _recorded(node, names[0], edge[2])
     return [_recorded(node, name, raw) for name, raw in zip(names, edge[2], strict=True)]
 
 
@@ -505,7 +534,9 @@ def check_unwritten(node: Node, create_graph: bool) -> None:
     """Raise RuntimeError where a value that a rule needs shares memory with an array written since it was used."""
     operation = node.operation
     used = [(operation.residual_names, node.remade)] if node.remade and create_graph else []
-    used += [(names, edge[2]) for names, edge in zip(operation.names, node.edges, strict=True) if edge is not None]
+    for names, edge in zip(operation.names, node.edges, strict=True):
+        if edge is not None:
+            used.append((names, (edge[2],) if len(names) == 1 else edge[2]))
     for names, values in used:
         for name, value in zip(names, values, strict=True):
             if value.__class__ is not tuple or not name.endswith("_shape"):
@@ -528,10 +559,11 @@ def _check_unwritten(value: Any, node: Node, what: str) -> None:
 def fitted(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """`g` summed over the axes along which an input was broadcast, in that input's type."""
     if g.shape != shape:
-        g = g.sum(axis=_broadcast_axes(shape, g.shape))
+        axes = _broadcast_axes(shape, g.shape)
+        g = np.add.reduce(g, axis=axes) if g.__class__ is np.ndarray else g.sum(axis=axes)  # what `sum` calls
         if g.shape != shape:
             g = g.reshape(shape)
-    return g if g.dtype == dtype else g.astype(dtype)
+    return g if g.dtype is dtype or g.dtype == dtype else g.astype(dtype)
 
 
 @functools.lru_cache(maxsize=256)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from types import EllipsisType, NoneType
 from typing import Any
 
 import numpy as np
@@ -35,10 +37,13 @@ def zeros(shape, like) -> Any:
     return np.zeros(shape, like.dtype) if like.__class__ is np.ndarray else np.zeros_like(like, shape=shape)
 
 
+BASIC = (slice, int, NoneType, EllipsisType, np.integer)  # a tuple: `slice | int` would be made anew at each use
+
+
 def is_basic(key) -> Any:
     """Whether a key is of integers, slices, None and Ellipsis alone, which no element is read by twice."""
-    for part in key if isinstance(key, tuple) else (key,):
-        if not (part is None or part is Ellipsis or isinstance(part, (slice, int, np.integer))):
+    for part in key if isinstance(key, tuple) else (key,):  # noqa: SIM110 (`all` of a generator takes longer)
+        if not isinstance(part, BASIC):
             return False
     return True
 
@@ -77,13 +82,22 @@ def take_along_axis(arr, indices, axis=-1) -> Any:
     raw = raw_key(indices)
     if axis is None:
         arr, axis = arr.reshape(-1), 0
-    if len(raw.shape) != arr.ndim:
-        raise ValueError(f"take_along_axis: indices of shape {raw.shape} for an array of shape {arr.shape}")
-    axis %= arr.ndim
-    grid = [
-        raw if i == axis else positions(n, arr).reshape(-1, *(1,) * (arr.ndim - 1 - i)) for i, n in enumerate(arr.shape)
-    ]
-    return getitem(arr, tuple(grid))
+    shape = arr.shape
+    if raw.ndim != len(shape):
+        raise ValueError(f"take_along_axis: indices of shape {raw.shape} for an array of shape {shape}")
+    axis %= len(shape)
+    grid = _numpy_grid(shape) if raw.__class__ is np.ndarray else _grid(shape, arr)
+    return getitem(arr, (*grid[:axis], raw, *grid[axis + 1 :]))
+
+
+def _grid(shape, like):
+    """The index of each element along each of the axes, for arrays that are broadcast against each other."""
+    return [positions(n, like).reshape(-1, *(1,) * (len(shape) - 1 - i)) for i, n in enumerate(shape)]
+
+
+@lru_cache(maxsize=16)
+def _numpy_grid(shape):
+    return _grid(shape, np.empty(0))
 
 
 @differentiable(lambda g, a_shape, offset, axis1, axis2: on_diagonal(g, a_shape, offset, axis1, axis2))
@@ -93,7 +107,7 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
 
 
 @differentiable(lambda g, a_shape, offset, axis1, axis2: fitted(diagonal(g, offset, axis1, axis2), a_shape, g.dtype))
-def on_diagonal(a, shape, offset, axis1, axis2):
+def on_diagonal(a, shape, offset=0, axis1=0, axis2=1):
     out = zeros(shape, a)
     view = out.diagonal(offset, axis1, axis2)
     if view.__class__ is np.ndarray:

@@ -20,24 +20,25 @@ def on_sequence(rule_of):
     """Make a function of (arrays, *options) an operation on the arrays, whatever their number n.
 
     The tape wants each input under a name of its own, so an operation of n inputs, `x0` ... and the options, is made
-    when n first comes. rule_of(i, inputs) gives the rule of input i, which may name any of `inputs`.
+    when n first comes. rule_of(i, inputs) gives the rule of input i, which may name any of `inputs`. Options are no
+    Tensors: a default tells the tape so.
     """
 
     def decorate(forward):
-        options = list(inspect.signature(forward).parameters.values())[1:]
+        options = list(inspect.signature(forward).parameters)[1:]
 
-        @functools.lru_cache(maxsize=256)
+        @functools.cache
         def operation(n):
             inputs = [f"x{i}" for i in range(n)]
-            parameters = ", ".join([*inputs, *map(str, options)])
-            arguments = ", ".join([f"[{', '.join(inputs)}]", *(option.name for option in options)])
+            parameters = ", ".join([*inputs, *(f"{option}=None" for option in options)])
+            arguments = ", ".join([f"[{', '.join(inputs)}]", *options])
             of_n = eval(f"lambda {parameters}: forward({arguments})", {"forward": forward})
             of_n.__name__ = forward.__name__
             return differentiable(*(rule_of(i, inputs) for i in range(n)))(of_n)
 
         @functools.wraps(forward)
-        def function(arrays, *args, **kwargs):
-            return operation(len(arrays))(*arrays, *args, **kwargs)
+        def function(arrays, *args):
+            return operation(len(arrays))(*arrays, *args)
 
         return function
 

@@ -23,7 +23,13 @@ _default_dtype: np.dtype[Any] = np.dtype(np.float32)
 
 def is_array(value: object) -> bool:
     """Whether `value` is an array that a Tensor can hold as it is."""
-    return isinstance(value, np.ndarray) or _is_cupy(value) or hasattr(type(value), "__array_namespace__")
+    return isinstance(value, np.ndarray) or is_cupy(value) or hasattr(type(value), "__array_namespace__")
+
+
+def is_cupy(value: object) -> bool:
+    """Whether `value` is an array of CuPy's."""
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(value, cupy.ndarray)
 
 
 ON_HOST = (np.ndarray, np.generic)  # a tuple: `np.ndarray | np.generic` would be made anew at each use
@@ -33,7 +39,7 @@ def namespace(array: Array) -> ModuleType:
     """The module whose functions create arrays of the same kind as `array`: numpy or cupy."""
     if isinstance(array, ON_HOST):
         return np
-    if _is_cupy(array):
+    if is_cupy(array):
         return sys.modules["cupy"]
     module: ModuleType = array.__array_namespace__()
     return module
@@ -43,7 +49,7 @@ def device_of(array: Array) -> str:
     """Where `array` lives: "cpu" or "cuda:0", "cuda:1", ..."""
     if isinstance(array, ON_HOST):
         return "cpu"
-    return f"cuda:{array.device.id}" if _is_cupy(array) else str(array.device)
+    return f"cuda:{array.device.id}" if is_cupy(array) else str(array.device)
 
 
 def to_device(array: Array, device: str) -> Array:
@@ -53,6 +59,8 @@ def to_device(array: Array, device: str) -> Array:
     """
     if device == "cpu":
         return to_numpy(array)
+    if device == device_of(array):
+        return array
     cupy = cupy_for(device)
     if isinstance(array, np.ndarray):
         refuse("bringing an array from the host")
@@ -81,9 +89,31 @@ EXACT = ("--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true")
 """How CUDA kernels are compiled: each + - × ÷ √ rounded by itself, as on the CPU."""
 
 
-def raw_kernel(source: str, name: str) -> Any:
-    """A CUDA kernel from its source, compiled at its first launch."""
-    return sys.modules["cupy"].RawKernel(source, name, EXACT)
+class RawKernel:
+    """A CUDA kernel from its source, compiled with `EXACT` at its first launch on a device.
+
+    CuPy's own class of this name appends an option that makes 0 of subnormal numbers.
+    """
+
+    def __init__(self, source: str, name: str) -> None:
+        self.source, self.name = source, name
+        self._functions: dict[int, Any] = {}
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
+        """Launch it on the current device, in its current stream.
+
+        arguments: CuPy arrays for pointers, None for one that is null, NumPy's numbers and arrays of one element for
+            numbers and structs.
+        """
+        cuda = sys.modules["cupy"].cuda
+        device = cuda.runtime.getDevice()
+        function = self._functions.get(device)
+        if function is None:
+            binary, _ = cuda.compiler.compile_using_nvrtc(self.source, EXACT, cache_in_memory=True)
+            module = cuda.Module()
+            module.load(binary)
+            function = self._functions[device] = module.get_function(self.name)
+        function(grid, block, arguments)
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
@@ -201,9 +231,13 @@ def default_generator() -> np.random.Generator:
     return thread.generator
 
 
-def _is_cupy(value: object) -> bool:
-    cupy = sys.modules.get("cupy")
-    return cupy is not None and isinstance(value, cupy.ndarray)
+def given_generator(name: str, generator: Any) -> Any:
+    """`generator`, or this thread's random stream for None. Raises TypeError for anything else."""
+    if generator is None:
+        return default_generator()
+    if not hasattr(generator, "integers"):  # its method, where a RandomState has others
+        raise TypeError(f"{name}: generator must be a numpy.random.Generator, got {generator!r}")
+    return generator
 
 
 def _cuda_index(device: str) -> int:

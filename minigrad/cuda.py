@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import functools
 import sys
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad import backend, pcg64
+from minigrad import backend, cublas, pcg64
 from minigrad.tape import enable_grad
 from minigrad.tensor import Tensor
 
@@ -30,12 +29,15 @@ PAGE = 480
 Prepare = Callable[[], tuple[Sequence[Any], Callable[[], None]]]
 """Gives what the host computes for the next step, as arrays of 8-byte values, and what to do once the step is sure."""
 
-_STORE = f"""
+_store = backend.RawKernel(
+    f"""
 struct Words {{ unsigned long long word[{PAGE}]; }};
 extern "C" __global__ void store(const Words from, unsigned long long *to) {{
     to[threadIdx.x] = from.word[threadIdx.x];
 }}
-"""
+""",
+    "store",
+)
 
 
 class StaleError(Exception):
@@ -61,12 +63,7 @@ class _Page:
         self.device = cupy.empty(PAGE, dtype=np.uint64)
 
     def send(self) -> None:
-        _store()((1,), (PAGE,), (self.host, self.device))
-
-
-@functools.cache
-def _store() -> Any:
-    return backend.raw_kernel(_STORE, "store")
+        _store((1,), (PAGE,), (self.host, self.device))
 
 
 class Recording:
@@ -74,13 +71,22 @@ class Recording:
 
     def __init__(self, device: str) -> None:
         self.cupy = backend.cupy_for(device)
-        self.pool = self.cupy.cuda.MemoryPool()
         self.graph: Any = None
         self.outputs: Any = None
         self._pages: list[_Page] = []
         self._sources: list[tuple[list[Any], Prepare]] = []
         self._draws: list[tuple[_Slot, int]] = []
-        _recordings.add(self)
+        self._memory: list[Any] = []  # what the graph writes to, which no one else may have while it can run
+
+    def allocate(self, size: int) -> Any:
+        """Memory of CuPy's pool for the graph, which keeps it."""
+        self._memory.append(self.cupy.get_default_memory_pool().malloc(size))
+        return self._memory[-1]
+
+    @functools.cached_property
+    def work_space(self) -> Any:
+        """What cuBLAS may write to in between."""
+        return self.cupy.empty(cublas.WORK_SPACE, dtype=np.uint8)
 
     def each_replay(self, sizes: Sequence[int], prepare: Prepare) -> list[Any]:
         """Device arrays of so many 8-byte words each, which every replay finds filled with what `prepare()` gives.
@@ -129,14 +135,6 @@ class Recording:
             slot.fill(pcg64.words(state))
             state = pcg64.advanced(state, n)
         generator.state = state
-
-    @property
-    def bytes(self) -> int:
-        """What it keeps of the device's memory."""
-        return int(self.pool.total_bytes())
-
-
-_recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
 
 
 class CapturedStep:
@@ -207,7 +205,7 @@ class _Shape:
         backend.refuse("another captured step")
         made = Recording(self.device)
         error: BaseException | None = None
-        with self.cuda.using_allocator(made.pool.malloc), self.stream, enable_grad():
+        with self.cuda.using_allocator(made.allocate), self.stream, enable_grad():
             self.stream.begin_capture()
             backend.thread.recording = made
             try:
@@ -222,10 +220,11 @@ class _Shape:
                     error = error or raised
         if error is None:
             return made
-        if type(error).__module__.partition(".")[0].startswith("cupy"):
+        if type(error).__module__.startswith("cupy") or "stream captur" in str(error) or "is capturing" in str(error):
             raise RuntimeError(
                 f"capture: the step did something that a graph can't record ({error}). It must not read values of the "
-                "device (item, float, bool, numpy, printing), nor bring arrays from the host"
+                "device (item, float, bool, numpy, printing), bring arrays from the host, nor use CuPy's own products "
+                "(einsum, or @ of arrays that are no Tensors)"
             ) from error
         raise error
 
@@ -245,10 +244,11 @@ def capture(step: Callable[..., Any] | None = None, *, device: str = "cuda") -> 
     state of the random stream (dropout) are not frozen in the recording. All else that the host computes inside the
     step is: what the step does must not depend on Python values that change.
 
-    Raises RuntimeError for a step that can't be recorded: that reads values of the device or brings arrays to it, an
-    optimizer with hooks or with `skip_nonfinite`, or one that computes gradients itself (LBFGS, AdaHessian, Nesterov),
-    row-sparse gradients, a scheduler's step; the parameters are then as before the call, their gradients hold nothing
-    of use. Raises TypeError for a batch that has anything but arrays and Tensors.
+    Raises RuntimeError for a step that can't be recorded: that reads values of the device or brings arrays to it (as
+    joining more than eight arrays does), an optimizer with hooks or with `skip_nonfinite`, or one that computes
+    gradients itself (LBFGS, AdaHessian, Nesterov), row-sparse gradients (how many rows are distinct, only the device
+    knows), `einsum` of several operands, a scheduler's step; the parameters are then as before the call, their
+    gradients hold nothing of use. Raises TypeError for a batch that has anything but arrays and Tensors.
     """
     if step is None:
         return functools.partial(capture, device=device)
@@ -287,7 +287,6 @@ def memory_summary() -> str:
     for index in range(cupy.cuda.runtime.getDeviceCount()):
         with cupy.cuda.Device(index) as device:
             free, total = device.mem_info
-            kept = sum(made.bytes for made in _recordings)
-            sizes = (pool.used_bytes() + kept, 12), (pool.free_bytes(), 14), (free, 12), (total, 12)
+            sizes = (pool.used_bytes(), 12), (pool.free_bytes(), 14), (free, 12), (total, 12)
         lines.append(f"{f'cuda:{index}':8}" + "".join(f"{size / 2**20:>{width}.1f}" for size, width in sizes))
     return "\n".join(lines)

@@ -9,7 +9,9 @@ Each reading of a value by the host is counted in `synchronisations`, and refuse
 What it cannot show: whether CUDA compiles the kernels (test_cuda.py does), whether CuPy itself agrees, and any time.
 """
 
+import atexit
 import ctypes
+import functools
 import hashlib
 import math
 import shutil
@@ -27,6 +29,7 @@ from minigrad import backend
 from minigrad.ops import kernels
 from tests.strict_array import CREATORS, StrictArray
 
+LIBRARY = "cupy_backends.cuda.libs.cublas"
 AVAILABLE = shutil.which("c++") is not None
 
 SHIM = r"""
@@ -155,7 +158,7 @@ class Machine:
     def reads(self):
         """The host reads a value."""
         if self.records is not None:
-            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: not permitted when stream is capturing")
+            raise RuntimeError("the current stream is capturing, so synchronous API calls are disallowed")
         self.synchronisations += 1
 
 
@@ -171,6 +174,8 @@ class Device:
         self.id = index
 
     mem_info = (3 << 30, 4 << 30)
+    cublas_handle = 7
+    compute_capability = "90"
 
     def __enter__(self):
         return self
@@ -212,12 +217,24 @@ class ndarray(StrictArray):  # noqa: N801
         return types.SimpleNamespace(ptr=self._array.ctypes.data)
 
     def __array_function__(self, function, types, args, options):
+        if function in (np.concatenate, np.stack) and len(args[0]) > 8:
+            _brings_from_the_host()  # a table of addresses
+        if function in (np.dot, np.einsum, np.inner, np.tensordot, np.vdot):
+            _without_cublas(*args[function is np.einsum :][:2])
         _refuse(function.__name__, options, {"device", "initial"})  # `np.eye(..., like=...)` passes on a device
         return super().__array_function__(function, types, args, options)
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        if ufunc is np.matmul:
+            _without_cublas(*inputs)
+        if method == "at" and not isinstance(inputs[2], ndarray):
+            _brings_from_the_host()
         _refuse(ufunc.__name__, options, {"order", "subok"})
         return super().__array_ufunc__(ufunc, method, *inputs, **options)
+
+    def dot(self, other, out=None):
+        _without_cublas(self, other)
+        return super().dot(other, out=out)
 
     def get(self):
         MACHINE.reads()
@@ -246,8 +263,7 @@ class ndarray(StrictArray):  # noqa: N801
     __index__ = __int__
 
     def set(self, array):
-        if MACHINE.records is not None:
-            raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: a copy from pageable memory")
+        _brings_from_the_host()
         self._array[...] = array
 
     def _computed(self, compute, writes=False):
@@ -284,6 +300,21 @@ class ndarray(StrictArray):  # noqa: N801
         return ndarray(value, self.device, owner if np.may_share_memory(value, owner._array) else None)
 
 
+def _brings_from_the_host():
+    if MACHINE.records is not None:
+        raise RuntimeError("the current stream is capturing, so H2D transfers are disallowed")
+
+
+def _without_cublas(*operands):
+    """Raise as CuPy does where it would call cuBLAS while a stream captures: not for inner products and integers."""
+    if all(x.dtype.kind in "biu" for x in operands):
+        return
+    sizes = {x.size for x in operands}
+    inner = sizes == {max(x.shape[-1] if x.ndim else 1 for x in operands)}
+    if MACHINE.records is not None and not inner and 0 not in sizes:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+
+
 def _refuse(name, options, unknown):
     """Raise for keywords that NumPy's function has and CuPy's of the same name has not."""
     if options.keys() & unknown:
@@ -302,13 +333,28 @@ for _name in ("max", "mean", "min", "prod", "sum", "take"):
     setattr(ndarray, _name, _strict_method(_name))
 
 
-class RawKernel:
+def compile_using_nvrtc(source, options=(), *, cache_in_memory=False):
+    assert options == backend.EXACT
+    return source.encode(), None
+
+
+class Module:
+    """Kernels, once they are compiled."""
+
+    def load(self, binary):
+        self.code = binary.decode()
+
+    def get_function(self, name):
+        return Function(self.code, name)
+
+
+class Function:
     """A kernel of CUDA C++, compiled as C++ for the CPU."""
 
     _built = {}
 
-    def __init__(self, code, name, options=(), **_):
-        self.code, self.name, self.options = code, name, options
+    def __init__(self, code, name):
+        self.code, self.name = code, name
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         if math.prod(block) > 1024:
@@ -358,6 +404,90 @@ class RawKernel:
             self._built[key] = ctypes.CDLL(str(library))
             shutil.rmtree(library.parent)
         return self._built[key]._entry
+
+
+CUBLAS = r"""
+#define POINTER unsigned long long
+typedef int (*Hook)(int, const long long *);
+static Hook hook;
+extern "C" void use(Hook given) { hook = given; }
+extern "C" int cublasSetStream_v2(POINTER h, POINTER s) { long long a[] = {s}; return hook(0, a); }
+extern "C" int cublasSetWorkspace_v2(POINTER h, POINTER w, POINTER n) { long long a[] = {w, n}; return hook(1, a); }
+extern "C" int cublasGemmEx(
+    POINTER h, int ta, int tb, int m, int n, int k, POINTER alpha, POINTER A, int typeA, int lda, POINTER B, int typeB,
+    int ldb, POINTER beta, POINTER C, int typeC, int ldc, int compute, int algo) {
+    long long a[] = {ta, tb, m, n, k, alpha, A, typeA, lda, 0, B, typeB, ldb, 0, beta, C, typeC, ldc, 0, 1, compute};
+    return hook(2, a);
+}
+extern "C" int cublasGemmStridedBatchedEx(
+    POINTER h, int ta, int tb, int m, int n, int k, POINTER alpha, POINTER A, int typeA, int lda, long long nextA,
+    POINTER B, int typeB, int ldb, long long nextB, POINTER beta, POINTER C, int typeC, int ldc, long long nextC,
+    int count, int compute, int algo) {
+    long long a[] = {ta, tb, m, n, k, alpha, A, typeA, lda, nextA, B, typeB, ldb, nextB, beta, C, typeC, ldc, nextC,
+                     count, compute};
+    return hook(2, a);
+}
+"""
+
+
+@functools.cache
+def cublas():
+    """A library with the functions of cuBLAS that captured steps call, which record what NumPy is to compute."""
+    path = Path(tempfile.mkdtemp(prefix="simulated_cublas")) / "cublas.so"
+    command = ["c++", "-shared", "-fPIC", "-w", "-x", "c++", "-", "-o", str(path)]
+    subprocess.run(command, input=CUBLAS, text=True, check=True)
+    atexit.register(shutil.rmtree, path.parent)
+    _hook.library = ctypes.CDLL(str(path))
+    _hook.library.use(_hook)
+    return path
+
+
+@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_longlong))
+def _hook(call, given):
+    if MACHINE.records is None:
+        return 1
+    if call == 0:
+        return 0 if given[0] == Stream.current[-1].ptr else 2
+    if call == 1:
+        return 0 if given[0] and given[1] >= 4 << 20 else 7
+    MACHINE.launches.append(("gemm", (given[2], given[3], given[4]), ()))
+    MACHINE.records.append(_product(given[:21]))
+    return 0
+
+
+def _product(given):
+    """C ← op(A) · op(B) of matrices that lie by columns, one or several."""
+    ta, tb, m, n, k, *pointers, count, how = given
+    alpha, a, kind, lda, next_a, b, kind_b, ldb, next_b, beta, c, kind_c, ldc, next_c = pointers
+    dtype = np.dtype({0: "f", 1: "d", 2: "e"}[kind])
+    wide = np.dtype("d" if kind == 1 else "f")
+    assert kind == kind_b == kind_c
+    assert how == {"f": 68, "d": 70}[wide.char]
+    factors = [_memory(pointer, (1,), (wide.itemsize,), wide)[0] for pointer in (alpha, beta)]
+    assert factors == [1, 0]
+    assert lda >= (k if ta else m)
+    assert ldb >= (n if tb else k)
+    assert ldc >= m
+
+    def matrices(pointer, turned, rows, columns, lead, step):  # op(matrix), transposed: by rows
+        strides = (step, 1, lead) if turned else (step, lead, 1)
+        return _memory(pointer, (count, columns, rows), tuple(dtype.itemsize * s for s in strides), dtype)
+
+    first, second, product = (
+        matrices(b, tb, k, n, ldb, next_b), matrices(a, ta, m, k, lda, next_a), matrices(c, 0, m, n, ldc, next_c)
+    )  # fmt: skip
+
+    def multiply():
+        for x, y, z in zip(first, second, product, strict=True):
+            z[...] = x.dot(y[:, 0])[:, None] if m == 1 else x.dot(y)  # as NumPy's own product with a vector
+
+    return multiply
+
+
+def _memory(pointer, shape, strides, dtype):
+    """An array over memory that is there."""
+    size = sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + dtype.itemsize
+    return np.ndarray(shape, dtype, (ctypes.c_char * size).from_address(pointer), strides=strides)
 
 
 class Graph:
@@ -435,7 +565,7 @@ class MemoryPool:
     """Memory: the bytes of the arrays that were made and still live are not counted, only told."""
 
     def malloc(self, size):
-        raise NotImplementedError
+        return types.SimpleNamespace(size=size)
 
     def used_bytes(self):
         return 3 << 20
@@ -477,8 +607,7 @@ def _creator(name):
 def asarray(data, dtype=None):
     if isinstance(data, ndarray):
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
-    if MACHINE.records is not None and np.size(data) > 1:
-        raise CUDARuntimeError("cudaErrorStreamCaptureUnsupported: a copy from pageable memory")
+    _brings_from_the_host()
     return ndarray(np.array(data, dtype))
 
 
@@ -487,7 +616,7 @@ def module():
     cupy = types.ModuleType("cupy")
     cupy.__version__ = "simulated"
     cupy.__path__ = []
-    cupy.ndarray, cupy.RawKernel = ndarray, RawKernel
+    cupy.ndarray = ndarray
     cupy.asarray = cupy.array = asarray
     for name in CREATORS:
         setattr(cupy, name, _creator(name))
@@ -508,6 +637,8 @@ def module():
         Stream=Stream,
         Event=Event,
         Graph=Graph,
+        Module=Module,
+        compiler=types.SimpleNamespace(compile_using_nvrtc=compile_using_nvrtc),
         MemoryPool=MemoryPool,
         runtime=runtime,
         using_allocator=_using_allocator,
@@ -520,7 +651,10 @@ def forget():
     """Drop what was kept of a module `cupy`."""
     backend._working_cupy.cache_clear()
     backend._device_ones.clear()
-    mg.cuda._store.cache_clear()
+    mg.cuda._store._functions.clear()
+    mg.cublas._library.cache_clear()
+    for raw in mg.many.KERNELS.values():
+        raw._functions.clear()
     for kernel in vars(kernels).values():
         if isinstance(kernel, kernels.Kernel):
             kernel._made.clear()
@@ -529,15 +663,19 @@ def forget():
 @contextmanager
 def simulated():
     """`import cupy` gives the simulated module inside; yields the machine, afresh."""
-    before = sys.modules.get("cupy")
-    sys.modules["cupy"] = module()
+    library = types.ModuleType(LIBRARY)
+    library.__file__ = str(cublas())
     MACHINE.__init__()
     forget()
+    pretended = {"cupy": module(), LIBRARY: library}
+    before = {name: sys.modules.get(name) for name in pretended}
+    sys.modules.update(pretended)
     try:
         yield MACHINE
     finally:
         forget()
-        if before is None:
-            del sys.modules["cupy"]
-        else:
-            sys.modules["cupy"] = before
+        for name, real in before.items():
+            if real is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = real

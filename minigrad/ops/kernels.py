@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend, pcg64
+from minigrad.many import together
 
 THREADS = 256
 ROWS = 4
@@ -75,7 +76,7 @@ class Kernel:
             return
         launch = self._made.get(like.dtype)
         if launch is None:
-            launch = self._made[like.dtype] = backend.raw_kernel(self.source(like.dtype), self.name)
+            launch = self._made[like.dtype] = backend.RawKernel(self.source(like.dtype), self.name)
         size = np.array([(n, columns)], _SIZE)
         grid, block = ((n + ROWS - 1) // ROWS, (32, ROWS)) if self.per_row else (_blocks(n), (THREADS, 1))
         with like.device:
@@ -88,11 +89,7 @@ def _blocks(n: int) -> int:
 
 def fitting(*arrays: Any) -> bool:
     """Whether these are arrays on one GPU of one type, float32 or float64, with their elements in order."""
-    first = arrays[0]
-    if isinstance(first, np.ndarray) or not backend.device_of(first).startswith("cuda"):
-        return False
-    dtype = first.dtype
-    return dtype.char in "fd" and all(a.flags.c_contiguous and a.dtype == dtype for a in arrays)
+    return together(arrays)
 
 
 _where_positive = Kernel("where_positive", "const T *g, const T *a, T *out", "        out[i] = a[i] > 0 ? g[i] : (T)0;")
@@ -142,6 +139,10 @@ _mean_of_losses = Kernel(
     per_row=True,
 )
 
+_times_both = Kernel(
+    "times_both", "const T *x, const T *first, const T *second, T *out", "        out[i] = x[i] * (*first * *second);"
+)
+
 _normalize = Kernel(
     "normalize",
     "const T *x, const T *weight, const T *bias, const T eps, T *x_hat, T *factor, T *out",
@@ -185,7 +186,11 @@ _normalize_back = Kernel(
 _dropout_factors = Kernel(
     "dropout_factors",
     "const Stream given, const word *live, const float p, const T scale, T *out",
-    "        out[i] = uniform(live ? live : given.words, i) >= p ? scale : (T)0;",
+    f"""
+        word words[{pcg64.WORDS}];
+        for (int k = 0; k < {pcg64.WORDS}; k++) words[k] = live ? live[k] : given.words[k];
+        out[i] = uniform(words, i) >= p ? scale : (T)0;
+""",
     before=pcg64.SOURCE,
 )
 
@@ -208,6 +213,13 @@ def cross_entropy(logits: Any, target: Any, ignored: int) -> tuple[Any, Any, Any
     _cross_entropy(*logits.shape, logits, logits, target, skip, difference, losses)
     _mean_of_losses(1, len(losses), logits, losses, target, skip, mean, factor)
     return mean, difference, factor
+
+
+def times_both(x: Any, first: Any, second: Any) -> Any:
+    """x times two numbers on its device."""
+    out = np.empty_like(x)
+    _times_both(x.size, 1, x, x, first, second, out)
+    return out
 
 
 def normalize(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:

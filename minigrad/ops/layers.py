@@ -76,7 +76,12 @@ def kernel_takes(input, labels) -> Any:
     return fits and kernels.fitting(array) and labels.flags.c_contiguous
 
 
-@differentiable(lambda g, residual: residual[0] * (g * residual[1]), residual=_differences)
+def _scaled(g, residual):
+    difference, factor = residual
+    return kernels.times_both(difference, g, factor) if _fits(difference, g, factor) else difference * (g * factor)
+
+
+@differentiable(_scaled, residual=_differences)
 def cross_entropy_kernel(logits, target, ignore_index):
     """`softmax_cross_entropy` on a GPU: labels are not checked, those equal to `ignore_index` count for nothing."""
     mean, *residual = kernels.cross_entropy(logits, target, ignore_index)

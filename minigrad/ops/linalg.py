@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import backend
+from minigrad import backend, cublas
 from minigrad.ops import loops
 from minigrad.ops.index import diagonal
 from minigrad.ops.sequence import on_sequence, with_parameters
@@ -19,9 +19,18 @@ from minigrad.tape import Variable, differentiable, fitted
 __all__ = ["dot", "einsum", "linear", "matmul", "outer"]
 
 
+def matrix_product(a, b):
+    """a · b of matrices, or of one and a vector. `dot` costs less than matmul to call, and gives the same bits."""
+    if a.__class__ is b.__class__ is np.ndarray:
+        return a.dot(b)
+    if isinstance(a, Variable) or isinstance(b, Variable):
+        return matmul(a, b)  # the method of a raw array would take a Tensor for one
+    return a.dot(b) if backend.thread.recording is None else cublas.matmul(a, b)
+
+
 def _by_first(g, x1_shape, x2):
     if x2.ndim == len(x1_shape) == 2:
-        return g @ x2.T
+        return matrix_product(g, x2.T)
     if x2.ndim == 1:  # (..., n) · (n,): an outer product
         return fitted(expand_dims(g, -1) * x2, x1_shape, g.dtype)
     if len(x1_shape) == 1:
@@ -32,7 +41,7 @@ def _by_first(g, x1_shape, x2):
 
 def _by_second(g, x1, x2_shape):
     if x1.ndim == len(x2_shape) == 2:
-        return x1.T @ g
+        return matrix_product(x1.T, g)
     if x1.ndim == 1 and len(x2_shape) == 1:
         return g * x1
     if x1.ndim == 1:  # (m,) · (..., m, n)
@@ -46,7 +55,7 @@ def _by_second(g, x1, x2_shape):
 @differentiable(_by_first, _by_second)
 def matmul(x1, x2):
     """Matrix product over the last two axes, in all of NumPy's combinations of ranks."""
-    return np.matmul(x1, x2)
+    return cublas.matmul(x1, x2)
 
 
 def _columns(b):
@@ -59,7 +68,7 @@ def _columns(b):
 
 def _dot_by_first(g, a_shape, b):
     if b.ndim == len(a_shape) == 2:
-        return g.dot(b.T)
+        return matrix_product(g, b.T)
     if not a_shape or not b.ndim:
         return fitted(g * b, a_shape, g.dtype)
     columns = _columns(b)
@@ -69,7 +78,7 @@ def _dot_by_first(g, a_shape, b):
 
 def _dot_by_second(g, a, b_shape):
     if a.ndim == len(b_shape) == 2:
-        return a.T.dot(g)
+        return matrix_product(a.T, g)
     if not a.ndim or not b_shape:
         return fitted(g * a, b_shape, g.dtype)
     n, others, last = a.shape[-1], b_shape[:-2], b_shape[-1:] if len(b_shape) > 1 else ()
@@ -82,12 +91,20 @@ def _dot_by_second(g, a, b_shape):
 @differentiable(_dot_by_first, _dot_by_second)
 def dot(a, b):
     """Sum of products over the last axis of `a` and the last but one of `b` (its only one, for a vector)."""
-    return np.dot(a, b)
+    return matrix_product(a, b) if a.ndim == b.ndim == 2 else np.dot(a, b)
+
+
+def _vector(x):
+    return x if x.ndim == 1 else x.reshape(-1)
+
+
+def _shaped(vector, shape):
+    return vector if len(shape) == 1 else vector.reshape(shape)
 
 
 @differentiable(
-    lambda g, a_shape, b: g.dot(b.reshape(-1)).reshape(a_shape),
-    lambda g, a, b_shape: g.T.dot(a.reshape(-1)).reshape(b_shape),
+    lambda g, a_shape, b: _shaped(matrix_product(g, _vector(b)), a_shape),
+    lambda g, a, b_shape: _shaped(matrix_product(g.T, _vector(a)), b_shape),
 )
 def outer(a, b):
     """All products of an element of `a` with one of `b`, each taken as one long vector."""
@@ -105,14 +122,13 @@ def ones_beside(g):
 
 
 @differentiable(
-    lambda g, weight: g.dot(weight) if g.ndim == 2 else g @ weight,
-    lambda g, x: g.T.dot(x) if g.ndim == 2 else rows(g).T.dot(rows(x)),
-    lambda g: g.T.dot(ones_beside(g)) if g.ndim == 2 else rows(g).sum(axis=0),
+    lambda g, weight: matrix_product(g, weight) if g.ndim == 2 else matmul(g, weight),
+    lambda g, x: matrix_product(g.T, x) if g.ndim == 2 else matrix_product(rows(g).T, rows(x)),
+    lambda g: matrix_product(g.T, ones_beside(g)) if g.ndim == 2 else rows(g).sum(axis=0),
 )
 def linear(x, weight, bias=None):
     """x · weightᵀ + bias in one node: x (..., in), weight (out, in), bias (out,) or None, answer (..., out)."""
-    # dot costs less than matmul to call, and gives the same bits
-    out = x.dot(weight.T) if x.ndim == 2 else np.matmul(x, weight.T)
+    out = matrix_product(x, weight.T) if x.ndim == 2 else cublas.matmul(x, weight.T)
     if bias is not None:
         run = loops.compiled(loops.add_to_rows, out, bias) if out.ndim == 2 and bias.shape == out.shape[1:] else None
         if run is None:
@@ -176,7 +192,7 @@ def _einsum_rule(i, inputs):
     def rule(g, subscripts, optimize, shape, *others):
         back, known, target = _way_back(subscripts, i)
         part = np.einsum(back, g, *others, optimize=optimize)
-        if known == target and part.shape == shape:
+        if part.shape == shape and known == target:
             return part
         lengths = dict(zip(known, part.shape, strict=True))
         part = reshape(part, tuple(lengths.get(label, 1) for label in target))

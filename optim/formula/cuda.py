@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import raw_kernel
+from minigrad.backend import RawKernel
 from optim.formula.plan import Plan
 from optim.formula.vocabulary import VOCABULARY
 
@@ -21,6 +21,8 @@ PARAMETERS = 4096  # bytes: what a launch takes on every device
 CHUNK = 4096  # elements
 THREADS = 256
 BLOCKS = 4096  # fills any device; a block takes the next chunk after its first
+TOGETHER = 4
+"""Elements that a thread loads before it stores any: only what is asked for meanwhile hides how late memory answers."""
 
 
 def layout(plan: Plan) -> np.dtype[Any]:
@@ -42,6 +44,7 @@ def source(plan: Plan, dtype: Any) -> str:
         f"T *const {a} = _group.arrays[{i}][_tensor]{offset};"
         for i, (a, offset) in enumerate(zip(plan.arrays, offsets, strict=True))
     ]
+    loaded = [a for a in _read(plan) if a not in plan.scalars]
     return f"""{_head(dtype)}
 struct Group {{
     T *arrays[{len(plan.arrays)}][{tensors}];
@@ -62,8 +65,22 @@ extern "C" __global__ void __launch_bounds__({THREADS}) {plan.name}(const Group 
         const long long _rest = _group.sizes[_tensor] - _start;
         const int _count = _rest < {CHUNK} ? (int)_rest : {CHUNK};
 {_lines(pointers, 8)}
-        for (int _i = threadIdx.x; _i < _count; _i += {THREADS}) {{
-{_lines(_body(plan), 12)}
+        for (int _first = threadIdx.x; _first < _count; _first += {THREADS * TOGETHER}) {{
+{_lines([f"T {a}_of[{TOGETHER}];" for a in loaded], 12)}
+            #pragma unroll
+            for (int _k = 0; _k < {TOGETHER}; _k++) {{
+                const int _i = _first + _k * {THREADS};
+                if (_i < _count) {{
+{_lines([f"{a}_of[_k] = {a}[_i];" for a in loaded], 20)}
+                }}
+            }}
+            #pragma unroll
+            for (int _k = 0; _k < {TOGETHER}; _k++) {{
+                const int _i = _first + _k * {THREADS};
+                if (_i < _count) {{
+{_lines(_body(plan, "{}_of[_k]"), 20)}
+                }}
+            }}
         }}
     }}
 }}
@@ -96,11 +113,16 @@ def _constants(plan: Plan, array: str) -> str:
     return _lines([f"const T {c} = (T){array}[{i}];" for i, c in enumerate(plan.expressions)], 4)
 
 
-def _body(plan: Plan) -> list[str]:
-    """What happens to one element: load, compute, store."""
+def _read(plan: Plan) -> list[str]:
+    """The arrays that the steps read."""
     read = {a for step in plan.steps for a in step.arguments} | set(plan.outputs.values())
+    return [a for a in plan.arrays if a in read]
+
+
+def _body(plan: Plan, element: str = "{}[_i]") -> list[str]:
+    """What happens to one element: load, compute, store. `element`: where that of an array is loaded from."""
     values = {a: f"{a}_" for a in plan.arrays}
-    lines = [f"const T {a}_ = {a}[{0 if a in plan.scalars else '_i'}];" for a in plan.arrays if a in read]
+    lines = [f"const T {a}_ = {f'{a}[0]' if a in plan.scalars else element.format(a)};" for a in _read(plan)]
     for step in plan.steps:
         word = VOCABULARY[step.word]
         expression = word.c.format(*(values.get(a, a) for a in step.arguments))
@@ -117,7 +139,7 @@ class Kernel:
 
     def __init__(self, plan: Plan, dtype: Any) -> None:
         self.layout, self.constants = layout(plan), len(plan.expressions)
-        self.launch: Callable[..., None] = raw_kernel(source(plan, dtype), plan.name)
+        self.launch: Callable[..., None] = RawKernel(source(plan, dtype), plan.name)
 
     def __call__(self, *arguments: Any) -> None:
         """Run on one tensor: the plan's arrays, then its constants, as `run` takes them."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigrad import cuda, pcg64
+from minigrad import cuda, many, pcg64
 from minigrad.backend import EXACT
 from minigrad.ops import kernels
 from tests.optim.test_cuda import nvrtc, ptx  # noqa: F401
@@ -24,7 +24,7 @@ def test_every_kernel_compiles(nvrtc, name, dtype):  # noqa: F811
 
 
 def test_the_kernel_that_sends_host_values_compiles(nvrtc):  # noqa: F811
-    assert ".entry store(" in ptx(nvrtc, cuda._STORE, ())
+    assert ".entry store(" in ptx(nvrtc, cuda._store.source, EXACT)
 
 
 @given(seed=st.integers(0, 2**32), first=st.integers(0, 5), n=st.integers(0, 3000))
@@ -48,3 +48,11 @@ def test_the_words_hold_the_state(seed, first):
     assert (high << 64) + low == state["state"]["state"]
     assert (inc_high << 64) + inc_low == state["state"]["inc"]
     assert (carried, half) == (state["has_uint32"], state["uinteger"])
+
+
+@pytest.mark.parametrize("key", many.KERNELS)
+def test_the_kernels_over_many_arrays_compile(nvrtc, key):  # noqa: F811
+    text = ptx(nvrtc, many.KERNELS[key].source, EXACT)
+    assert f".entry {key[0]}(" in text
+    assert "__local_depot" not in text, "the parameter is copied"
+    assert many._GROUP.itemsize <= many.PARAMETERS

@@ -20,9 +20,9 @@ import numpy as np
 import minigrad as mg
 import nn
 import optim
+from minigrad.checks import BETAS, NONNEGATIVE
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, latex, source, sqrt, where
-from optim.hyperparameters import BETAS, NONNEGATIVE
 
 Make = Callable[..., optim.Optimizer]
 

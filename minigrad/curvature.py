@@ -14,7 +14,9 @@ import numpy as np
 
 from minigrad import backend
 from minigrad.autograd import _evaluated, _fitting, _gradients, _like, _many, _released, _single
+from minigrad.checks import NONNEGATIVE, from_one, function, one_of, optional, whole
 from minigrad.tape import Variable
+from minigrad.vectors import dot, join, norm, split
 
 Vectors = Sequence[Any]
 Product = Callable[[Any], Any]
@@ -155,8 +157,8 @@ def hutchinson_trace(
     samples: how many, ≥ 1. Default 10. The standard error of a single one is NaN.
     generator: of the signs. Default None: this thread's (`manual_seed`).
 
-    Raises ValueError for fewer than one sample, and where the product has other shapes, TypeError for what is no whole
-    number, no Generator, or no floating-point tensor.
+    Raises ValueError for samples that are no whole number from 1, and where the product has other shapes, TypeError for
+    another kind of generator, a product that is no function, and tensors that are not floating-point.
 
     Source: Hutchinson, "A stochastic estimator of the trace of the influence matrix" (1989), equation 2.
 
@@ -165,7 +167,8 @@ def hutchinson_trace(
     >>> mg.hutchinson_trace(lambda v: mg.hvp(lambda x: (x**3).sum(), x, v)[1], x, samples=2)
     (18.0, 0.0)
     """
-    _, sample = _sampler("hutchinson_trace", product, inputs, samples, generator)
+    samples = from_one("hutchinson_trace: samples", samples)
+    _, sample = _sampler("hutchinson_trace", product, inputs, generator)
     traces = [sum(float(part.sum()) for part in sample()) for _ in range(samples)]
     mean = math.fsum(traces) / samples
     return mean, _standard_error(math.fsum((t - mean) ** 2 for t in traces), samples)
@@ -181,7 +184,8 @@ def hutchinson_diagonal(
 
     Source: Bekas, Kokiopoulou and Saad, "An estimator for the diagonal of a matrix" (2007), section 2.
     """
-    tensors, sample = _sampler("hutchinson_diagonal", product, inputs, samples, generator)
+    samples = from_one("hutchinson_diagonal: samples", samples)
+    tensors, sample = _sampler("hutchinson_diagonal", product, inputs, generator)
     means = [np.zeros_like(x.data) for x in tensors]
     squares = [np.zeros_like(x.data) for x in tensors]  # of the distances from the mean, as Welford adds them
     for count in range(1, samples + 1):
@@ -200,17 +204,16 @@ def rademacher(generator: np.random.Generator, like: Any) -> Any:
 
 
 def _sampler(
-    function: str, product: Product, inputs: Any, samples: int, generator: np.random.Generator | None
+    name: str, product: Product, inputs: Any, generator: np.random.Generator | None
 ) -> tuple[Vectors, Callable[[], list[Any]]]:
     """The inputs as a list, and a function that gives z ⊙ A·z as arrays, with new signs z at each call."""
-    tensors = _tensors(function, inputs)
-    if _whole(f"{function}: samples", samples) < 1:
-        raise ValueError(f"{function}: samples must be at least 1, got {samples}")
-    stream = _stream(function, generator)
+    tensors = _tensors(name, inputs)
+    function(f"{name}: product", product)
+    stream = backend.given_generator(name, generator)
 
     def sample() -> list[Any]:
         zs = [Variable.Answer(rademacher(stream, x.data)) for x in tensors]
-        answers = _fitting(function, "the product", product(_like(inputs, zs)), tensors)
+        answers = _fitting(name, "the product", product(_like(inputs, zs)), tensors)
         return [z.data * answer.data for z, answer in zip(zs, answers, strict=True)]
 
     return tensors, sample
@@ -228,20 +231,6 @@ def _tensors(function: str, inputs: Any) -> Vectors:
         if x.data.dtype.kind != "f":
             raise TypeError(f"{function}: input {i}: expected floating-point elements, got {x.data.dtype}")
     return _many(inputs)
-
-
-def _whole(what: str, value: Any) -> int:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool):
-        raise TypeError(f"{what} must be a whole number, got {value!r}")
-    return int(value)
-
-
-def _stream(function: str, generator: Any) -> Any:
-    if generator is None:
-        return backend.default_generator()
-    if not hasattr(generator, "integers"):
-        raise TypeError(f"{function}: generator must be a numpy.random.Generator, got {generator!r}")
-    return generator
 
 
 # --- eigenvalues
@@ -272,8 +261,8 @@ def lanczos(
     Returns the eigenvalues as a NumPy array, and a list of vectors of the form and shapes of `inputs`. The basis is
     kept: memory for as many vectors as there are steps, usually a few times k and at most n.
 
-    Raises ValueError for k and `which` out of range, and for a product that is not finite or has other shapes,
-    TypeError for a k that is no whole number, another kind of generator, and tensors that are not floating-point.
+    Raises ValueError for k, `which` and tol out of range, and for a product that is not finite or has other shapes,
+    TypeError for another kind of generator, a product that is no function, and tensors that are not floating-point.
 
     Source: Golub and Van Loan, "Matrix Computations" (4th edition, 2013), algorithm 10.1.1 and section 10.3.1;
     the bound of the error is Parlett, "The Symmetric Eigenvalue Problem" (1998), section 13.2.
@@ -286,11 +275,11 @@ def lanczos(
     """
     tensors = _tensors("lanczos", inputs)
     n = sum(x.data.size for x in tensors)
-    if not 1 <= _whole("lanczos: k", k) <= n:
-        raise ValueError(f"lanczos: k must be in [1, {n}], the number of elements, got {k}")
-    if which not in ORDERS:
-        raise ValueError(f"lanczos: which must be one of {', '.join(ORDERS)}, got {which!r}")
-    stream = _stream("lanczos", generator)
+    k = whole(1, n)("lanczos: k", k)
+    order = ORDERS[one_of(*ORDERS)("lanczos: which", which)]
+    tol = optional(NONNEGATIVE)("lanczos: tol", tol)
+    function("lanczos: product", product)
+    stream = backend.given_generator("lanczos", generator)
     dtype = np.result_type(*(x.data.dtype for x in tensors))
     tol = float(np.finfo(dtype).eps) ** 0.5 if tol is None else tol
 
@@ -305,9 +294,9 @@ def lanczos(
     vectors: list[Any] = []
     entered = True
     while entered and len(values) < n:
-        new, found = _krylov(multiply, start(), vectors, max(1, k - len(values)), ORDERS[which], tol)
+        new, found = _krylov(multiply, start(), vectors, max(1, k - len(values)), order, tol)
         values, vectors = np.append(values, new), vectors + found
-        best = np.argsort(ORDERS[which](values), kind="stable")[:k]
+        best = np.argsort(order(values), kind="stable")[:k]
         entered = len(best) < k or bool((best >= len(values) - len(new)).any())
         values, vectors = values[best], [vectors[i] for i in best]
     return values, [_like(inputs, split(vector, tensors)) for vector in vectors]
@@ -357,38 +346,3 @@ def _orthogonal(w: Any, basis: list[Any]) -> Any:
     for q in basis + basis:
         w = w - (q * w).sum() * q
     return w
-
-
-@np.errstate(all="ignore")
-def dot(a: Any, b: Any) -> float:
-    """aᵀ·b."""
-    return float((a * b).sum())
-
-
-def norm(a: Any) -> float:
-    """The Euclidean norm, whose squares neither overflow nor vanish."""
-    largest = float(abs(a).max()) if a.size else 0.0
-    if not 0 < largest < math.inf:
-        return largest
-    unit = binade(largest)
-    a = a / unit
-    return unit * math.sqrt(dot(a, a))
-
-
-def binade(x: float) -> float:
-    """The largest power of two up to x > 0: a division by it rounds nothing."""
-    return math.ldexp(1.0, math.frexp(x)[1] - 1)
-
-
-def join(arrays: Sequence[Any]) -> Any:
-    """Arrays as one vector."""
-    return np.concatenate([array.reshape(-1) for array in arrays])
-
-
-def split(flat: Any, tensors: Vectors) -> list[Any]:
-    """A vector as tensors of the shapes and types of `tensors`."""
-    ends = np.cumsum([x.data.size for x in tensors]).tolist()
-    return [
-        Variable.Answer(flat[end - x.data.size : end].reshape(x.data.shape).astype(x.data.dtype))
-        for x, end in zip(tensors, ends, strict=True)
-    ]

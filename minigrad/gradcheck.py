@@ -10,6 +10,7 @@ import numpy as np
 
 from minigrad import backend
 from minigrad.autograd import grad
+from minigrad.checks import NONNEGATIVE, POSITIVE, from_one, function
 from minigrad.tape import Variable
 
 
@@ -32,10 +33,13 @@ def gradcheck(
     f: a function of tensors that returns a tensor or several; it must give the same answer each time, and be smooth
         within eps of the inputs. An input that it does not use has a gradient of 0.
     inputs: a tensor or several, float64, that require gradients.
-    eps: the step. atol, rtol: how far the two may lie apart, absolutely and relative to the difference.
+    order: a whole number from 1. Default 2.
+    eps: the step, > 0. Default 1e-6.
+    atol, rtol: how far the two may lie apart, absolutely and relative to the difference, ≥ 0. Default 1e-5 and 1e-4.
     raise_exception: raise ValueError where they disagree, with the input, index and both values; else return False.
 
-    Raises TypeError for inputs that are not float64 tensors, ValueError for those that do not require gradients.
+    Raises TypeError for inputs that are not float64 tensors, ValueError for those that do not require gradients and for
+    numbers out of range.
 
     >>> import minigrad as mg
     >>> x = mg.tensor([0.5, 2.0], dtype="float64", requires_grad=True)
@@ -49,8 +53,9 @@ def gradcheck(
             raise TypeError(f"gradcheck: input {i}: expected a float64 Tensor, got {got}")
         if not x._requires_grad:
             raise ValueError(f"gradcheck: input {i} does not require a gradient")
-    if order < 1:
-        raise ValueError(f"gradcheck: order must be at least 1, got {order}")
+    function("gradcheck: f", f)
+    order, eps = from_one("gradcheck: order", order), POSITIVE("gradcheck: eps", eps)
+    atol, rtol = NONNEGATIVE("gradcheck: atol", atol), NONNEGATIVE("gradcheck: rtol", rtol)
     rng = np.random.default_rng(0)
     names = [f"input {i}" for i in range(len(xs))]
     for k in range(1, order + 1):

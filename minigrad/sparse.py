@@ -40,10 +40,15 @@ class RowSparse:
 
     def __init__(self, rows: Any, values: Any, shape: tuple[int, ...]) -> None:
         self.values = values = _raw(values)
+        if not backend.is_array(values) or not isinstance(shape, tuple | list):
+            raise TypeError(
+                f"RowSparse: expected values as an array or a Tensor and a shape as a tuple, got a "
+                f"{type(values).__name__} and {shape!r}"
+            )
         self.shape = shape = tuple(shape)
         rows = _raw(rows)
         if not backend.is_array(rows):
-            rows = backend.namespace(values).asarray(np.array(rows, None if len(rows) else np.int64))
+            rows = backend.namespace(values).asarray(np.array(rows, None if np.size(rows) else np.int64))
         if rows.dtype.kind not in "iu":
             raise TypeError(f"RowSparse: rows must be integers, got {rows.dtype}")
         if not shape or rows.ndim != 1 or values.shape != (*rows.shape, *shape[1:]):

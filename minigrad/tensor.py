@@ -197,7 +197,7 @@ class Tensor(Variable):
             self._grad = self._grad.zeros()
         else:
             grad: Any = self.grad
-            self._grad = grad.detach()
+            self._grad = Tensor(np.asarray(grad.data)) if isinstance(grad.data, np.generic) else grad.detach()
             self._grad.data[...] = 0
             self._grad.mark_written()
 

@@ -6,15 +6,19 @@ and the input keeps its values, which the tape may need.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minigrad import ops
+from minigrad.checks import FINITE, flag, integer, one_of, optional, within
 from nn import functional as F
 from nn.module import Module
 
 
 class ReLU(Module):
     """max(x, 0); subgradient 0 at 0. `inplace` is taken and changes nothing: the input keeps its values."""
+
+    ranges = {"inplace": flag}
 
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
@@ -47,6 +51,8 @@ class Sigmoid(Module):
 class LeakyReLU(Module):
     """x where it is positive, negative_slope · x elsewhere; that side's derivative at 0. `inplace` as in ReLU."""
 
+    ranges = {"negative_slope": FINITE, "inplace": flag}
+
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         self.negative_slope, self.inplace = negative_slope, inplace
 
@@ -62,6 +68,8 @@ class LeakyReLU(Module):
 class ELU(Module):
     """x where it is positive, alpha · (exp(x) - 1) elsewhere. `inplace` as in ReLU."""
 
+    ranges = {"alpha": FINITE, "inplace": flag}
+
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         self.alpha, self.inplace = alpha, inplace
 
@@ -76,6 +84,8 @@ class ELU(Module):
 
 class Softplus(Module):
     """log(1 + exp(beta · x)) / beta, and x itself where beta · x is above `threshold`."""
+
+    ranges = {"beta": FINITE, "threshold": within(-math.inf)}
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         self.beta, self.threshold = beta, threshold
@@ -95,9 +105,9 @@ class GELU(Module):
     approximate: "none" for the error function, "tanh" for a formula close to it. Raises ValueError for any other.
     """
 
+    ranges = {"approximate": one_of("none", "tanh")}
+
     def __init__(self, approximate: str = "none") -> None:
-        if approximate not in ("none", "tanh"):
-            raise ValueError(f'GELU: approximate must be "none" or "tanh", got {approximate!r}')
         self.approximate = approximate
 
     def forward(self, x: Any) -> Any:
@@ -111,6 +121,8 @@ class GELU(Module):
 
 class SiLU(Module):
     """x · sigmoid(x). `inplace` as in ReLU."""
+
+    ranges = {"inplace": flag}
 
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
@@ -129,6 +141,8 @@ class Softmax(Module):
 
     dim: the axis. None means 0 for inputs of 0, 1 or 3 axes and 1 for others, so rather say which.
     """
+
+    ranges = {"dim": optional(integer)}
 
     def __init__(self, dim: int | None = None) -> None:
         self.dim = dim

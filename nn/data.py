@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, backend, tensor
+from minigrad.checks import Checked, count, flag, from_one, function, optional
 from minigrad.tape import Variable
 from minigrad.tensor import as_array
 
 
-class DataLoader:
+class DataLoader(Checked):
     """Mini-batches over arrays or over a dataset.
 
     data: an array whose first axis counts the examples, or a tuple of such arrays of one length: a batch has the same
         form, of Tensors. Or a dataset, anything with `len(data)` and `data[i]` that gives an example (a list, say):
-        its examples are put together by `collate_fn`.
+        its examples are put together by `collate_fn`. A dataset may grow: the next epoch has what it holds then.
     batch_size: examples a batch, at least 1; the last batch of an epoch may be smaller.
     shuffle: a new order each epoch, the same for the same `seed` and epoch.
     drop_last: leave out a last batch that is smaller.
@@ -32,8 +33,8 @@ class DataLoader:
     epoch's last batch that is none. Without loading, the next loop over this loader begins the next epoch: the batches
     that were left out don't come again. The state is always that of the latest iterator.
 
-    Raises ValueError for arrays of different or zero length and for a batch size below 1, TypeError for what is no
-    dataset.
+    Raises ValueError for arrays of different or zero length and for numbers out of range, TypeError for what is no
+    dataset, number or function.
 
     >>> import numpy as np
     >>> x, y = np.arange(10.0), np.arange(10)
@@ -46,6 +47,14 @@ class DataLoader:
     >>> [labels.tolist() for labels in second]
     [[4, 5, 6, 7], [8, 9]]
     """
+
+    ranges = {
+        "batch_size": from_one,
+        "shuffle": flag,
+        "drop_last": flag,
+        "seed": count,
+        "collate_fn": optional(function),
+    }
 
     def __init__(
         self,
@@ -60,28 +69,30 @@ class DataLoader:
         self.arrays: list[Any] | None = None
         if isinstance(data, tuple | Variable) or backend.is_array(data):
             self.arrays = [as_array(part) for part in (data if isinstance(data, tuple) else [data])]
-        self.length = _length(data, self.arrays)
-        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ValueError(f"DataLoader: batch_size must be a positive integer, got {batch_size!r}")
-        if not isinstance(seed, int | np.integer) or seed < 0:
-            raise ValueError(f"DataLoader: seed must be a non-negative integer, got {seed!r}")
-        if drop_last and batch_size > self.length:
+        self.batch_size, self.shuffle, self.drop_last, self.seed = batch_size, shuffle, drop_last, seed
+        if not len(self):
             raise ValueError(f"DataLoader: no batch of {batch_size} in {self.length} examples, and drop_last is set")
-        self.batch_size, self.shuffle, self.drop_last, self.seed = int(batch_size), shuffle, drop_last, int(seed)
         self.epoch = 0
         self.position = 0
         self._latest: object = None  # the iterator that epoch and position speak of, until its end
 
+    @property
+    def length(self) -> int:
+        """How many examples there are now."""
+        return _length(self.dataset, self.arrays)
+
     def __len__(self) -> int:
         """Batches an epoch."""
-        whole, rest = divmod(self.length, self.batch_size)
+        return self._batches_of(self.length)
+
+    def _batches_of(self, examples: int) -> int:
+        whole, rest = divmod(examples, self.batch_size)
         return whole if self.drop_last or not rest else whole + 1
 
     def order(self, epoch: int) -> np.ndarray[Any, Any]:
         """The examples in the order of an epoch: a function of the seed and the epoch alone."""
-        if not self.shuffle:
-            return np.arange(self.length)
-        return np.random.default_rng((self.seed, epoch)).permutation(self.length)
+        n = self.length
+        return np.random.default_rng((self.seed, epoch)).permutation(n) if self.shuffle else np.arange(n)
 
     def __iter__(self) -> Iterator[Any]:
         if self._latest is not None:  # left before its end
@@ -90,7 +101,7 @@ class DataLoader:
         return self._batches(token, self.order(self.epoch), self.position)
 
     def _batches(self, token: object, order: np.ndarray[Any, Any], first: int) -> Iterator[Any]:
-        for position in range(first, len(self)):
+        for position in range(first, self._batches_of(len(order))):
             if self._latest is token:
                 self.position = position + 1  # before the batch is handed out: a state saved then goes on with the next
             yield self._batch(order[position * self.batch_size : (position + 1) * self.batch_size])
@@ -110,8 +121,10 @@ class DataLoader:
 
         Also `batch_size`, `examples` and `shuffle`, which a loader that goes on from here must share.
         """
-        shared = {"batch_size": self.batch_size, "examples": self.length, "shuffle": bool(self.shuffle)}
-        return {"epoch": self.epoch, "position": self.position, "seed": self.seed, **shared}
+        return {"epoch": self.epoch, "position": self.position, "seed": self.seed, **self._shared()}
+
+    def _shared(self) -> dict[str, int]:
+        return {"batch_size": self.batch_size, "examples": self.length, "shuffle": self.shuffle}
 
     def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
         """Go on, with the next `iter`, from where a saved loader over the same data, in batches as large, stood.
@@ -128,8 +141,7 @@ class DataLoader:
             epoch, position, seed = (operator.index(state_dict[key]) for key in ("epoch", "position", "seed"))
         except TypeError:
             raise TypeError(f"DataLoader.load_state_dict: expected whole numbers, got {dict(state_dict)}") from None
-        own_values = ("batch_size", self.batch_size), ("examples", self.length), ("shuffle", bool(self.shuffle))
-        for key, own in own_values:
+        for key, own in self._shared().items():
             if state_dict.get(key, own) != own:
                 raise ValueError(f"DataLoader: the state is of {key} {state_dict[key]}, this loader has {own}")
         if epoch < 0 or seed < 0 or not 0 <= position <= len(self):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from minigrad.checks import UNIT, flag
 from nn import functional as F
 from nn.module import Module
 
@@ -19,8 +20,9 @@ class Dropout(Module):
     inplace: changes nothing, as in ReLU.
     """
 
+    ranges = {"p": UNIT, "inplace": flag}
+
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
-        F.check_probability("Dropout", p)
         self.p, self.inplace = p, inplace
 
     def forward(self, x: Any) -> Any:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike
 
-from minigrad.tensor import as_array
+from minigrad.checks import flag, from_one, optional
 from nn import functional as F
 from nn import init
 from nn.module import Module
-from nn.parameter import Parameter, filled
+from nn.parameter import Parameter, filled, named_array
 
 
 class Embedding(Module):
@@ -36,6 +35,14 @@ class Embedding(Module):
     indices that are not integers.
     """
 
+    ranges = {
+        "num_embeddings": from_one,
+        "embedding_dim": from_one,
+        "max_norm": optional(F.ABOVE_ZERO),
+        "norm_type": F.ABOVE_ZERO,
+        "scale_grad_by_freq": flag,
+        "sparse": flag,
+    }
     weight: Parameter
 
     def __init__(
@@ -47,20 +54,18 @@ class Embedding(Module):
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
-        *,
+        _weight: Any = None,
+        _freeze: bool = False,
         device: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
-        for name, value in (("num_embeddings", num_embeddings), ("embedding_dim", embedding_dim)):
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"Embedding: {name} must be a positive integer, got {value!r}")
-        if padding_idx is not None and padding_idx not in range(-num_embeddings, num_embeddings):
-            raise ValueError(f"Embedding: padding_idx must be one of {num_embeddings} rows, got {padding_idx}")
-        self.num_embeddings, self.embedding_dim = int(num_embeddings), int(embedding_dim)
-        F.check_norm("Embedding", max_norm, norm_type)
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = F.checked_row("Embedding: padding_idx", padding_idx, self.num_embeddings)
         self.max_norm, self.norm_type = max_norm, norm_type
-        self.scale_grad_by_freq, self.sparse = bool(scale_grad_by_freq), bool(sparse)
-        self.padding_idx = None if padding_idx is None else int(padding_idx) % self.num_embeddings
+        self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
+        if _weight is not None:
+            self.weight = Parameter(_weight, requires_grad=not flag("Embedding: freeze", _freeze))
+            return
         self.weight = Parameter(filled(0.0, (self.num_embeddings, self.embedding_dim), device, dtype))
         self.reset_parameters()
 
@@ -76,12 +81,12 @@ class Embedding(Module):
         sparse: bool = False,
     ) -> Embedding:
         """An embedding with these rows, which are copied; `freeze` keeps them from being trained."""
-        rows = as_array(embeddings)
+        name = "Embedding.from_pretrained"
+        rows = named_array(f"{name}: embeddings", embeddings)
         if rows.ndim != 2:
-            raise ValueError(f"Embedding.from_pretrained: expected rows of shape (n, dim), got shape {rows.shape}")
-        made = cls(rows.shape[0], rows.shape[1], padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-        made.weight = Parameter(rows.copy(), requires_grad=not freeze)
-        return made
+            raise ValueError(f"{name}: expected rows of shape (n, dim), got shape {rows.shape}")
+        settings = padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+        return cls(rows.shape[0], rows.shape[1], *settings, rows.copy(), freeze)
 
     def reset_parameters(self) -> None:
         """Draw new initial values."""

@@ -6,6 +6,7 @@ for another reduction, for shapes that don't agree and for the mean of an empty 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,11 +14,13 @@ import numpy as np
 
 from minigrad import backend, ops
 from minigrad import sparse as row_sparse
+from minigrad.checks import FINITE, UNIT, integer, one_of, optional, whole, within
 from minigrad.ops import elu, gelu, leaky_relu, linear, relu, sigmoid, silu, tanh
 from minigrad.ops import layers as fused
 from minigrad.ops.index import positions
 from minigrad.tape import Variable, differentiable
 from minigrad.tensor import as_array
+from nn.parameter import named_array
 
 __all__ = [
     "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy",
@@ -27,17 +30,33 @@ __all__ = [
 ]  # fmt: skip
 
 
+ABOVE_ZERO = within(0.0, open_low=True)
+NOT_NEGATIVE = within(0.0)
+REDUCTION = one_of("none", "mean", "sum")
+REDUCTION_OR_BATCHMEAN = one_of("none", "mean", "sum", "batchmean")
+
+
+def _operand(name: str, argument: str, value: Any) -> Any:
+    """A Tensor as it is, anything else as an array."""
+    return value if isinstance(value, Variable) else named_array(f"{name}: {argument}", value)
+
+
 # --- activations
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + exp(beta · x)) / beta, and x itself where beta · x is above `threshold`."""
+    input, beta = _operand("softplus", "input", input), FINITE("softplus: beta", beta)
     scaled = input * beta
-    return ops.where(scaled > threshold, input, ops.softplus(scaled) / beta)
+    return ops.where(scaled > within(-math.inf)("softplus: threshold", threshold), input, ops.softplus(scaled) / beta)
 
 
-def _axis(input: Any, dim: int | None) -> int:
-    return (0 if input.ndim in (0, 1, 3) else 1) if dim is None else dim
+def _prepared(name: str, input: Any, dim: int | None, dtype: Any) -> tuple[Any, int]:
+    """The input, converted, and its axis."""
+    input = _operand(name, "input", input)
+    if dim is None:
+        dim = 0 if input.ndim in (0, 1, 3) else 1
+    return input if dtype is None else ops.astype(input, dtype), dim
 
 
 def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
@@ -46,21 +65,15 @@ def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     dim: the axis. None means 0 for inputs of 0, 1 or 3 axes and 1 for others, so rather say which.
     dtype: to convert to first.
     """
-    return ops.softmax(input if dtype is None else ops.astype(input, dtype), _axis(input, dim))
+    return ops.softmax(*_prepared("softmax", input, dim, dtype))
 
 
 def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """Logarithm of softmax, without overflow; arguments as of `softmax`."""
-    return ops.log_softmax(input if dtype is None else ops.astype(input, dtype), _axis(input, dim))
+    return ops.log_softmax(*_prepared("log_softmax", input, dim, dtype))
 
 
 # --- layers
-
-
-def check_probability(name: str, p: float) -> None:
-    """Raise ValueError unless p lies in [0, 1]."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"{name}: p must be a probability in [0, 1], got {p!r}")
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
@@ -68,18 +81,16 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
 
     Drawn from the stream that `minigrad.manual_seed` seeds; every device and type drops the same.
     """
-    check_probability("dropout", p)
+    p = UNIT("dropout: p", p)
     if not training or p == 0:
         return input
-    return fused.dropout(input, p)
+    return fused.dropout(_operand("dropout", "input", input), p)
 
 
-def check_norm(name: str, max_norm: float | None, norm_type: float) -> None:
-    """Raise ValueError unless a norm's limit, where there is one, and its p are positive."""
-    if max_norm is not None and not max_norm > 0:
-        raise ValueError(f"{name}: max_norm must be positive or None, got {max_norm!r}")
-    if not norm_type > 0:
-        raise ValueError(f"{name}: norm_type must be positive, got {norm_type!r}")
+def checked_row(name: str, index: int | None, rows: int) -> int | None:
+    """The index of a row, where there is one, counted from the first; a negative one counts from the end."""
+    checked = optional(whole(-rows, rows - 1))(name, index)
+    return None if checked is None else checked % rows
 
 
 def embedding(
@@ -101,15 +112,15 @@ def embedding(
 
     Raises TypeError for indices that are not integers; on the CPU, IndexError for one out of range.
     """
-    check_norm("embedding", max_norm, norm_type)
-    if padding_idx is not None and padding_idx < 0:
-        padding_idx += len(weight)
-    indices, array = as_array(input), as_array(weight)
+    indices, array = named_array("embedding: input", input), named_array("embedding: weight", weight)
+    if padding_idx is not None:
+        padding_idx = checked_row("embedding: padding_idx", padding_idx, len(array))
     operation = row_sparse.embedding if sparse else fused.embedding
     if max_norm is not None:
+        limit, order = ABOVE_ZERO("embedding: max_norm", max_norm), ABOVE_ZERO("embedding: norm_type", norm_type)
         looked_up = operation(array, indices)
-        norms = np.linalg.norm(looked_up, norm_type, axis=-1, keepdims=True)
-        scale = np.where(norms > max_norm, max_norm / (norms + 1e-7), 1)  # 1e-7 as in torch
+        norms = np.linalg.norm(looked_up, order, axis=-1, keepdims=True)
+        scale = np.where(norms > limit, limit / (norms + 1e-7), 1)  # 1e-7 as in torch
         array[indices] = (looked_up * scale).astype(array.dtype, copy=False)
         if isinstance(weight, Variable):
             weight.mark_written()
@@ -131,12 +142,13 @@ def layer_norm(
     input: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
     """(x - E[x]) / √(Var[x] + eps) · weight + bias, mean and variance over the last axes, of `normalized_shape`."""
-    shape = tuple(normalized_shape)
+    shape = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+    input = _operand("layer_norm", "input", input)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm: expected an input whose last axes are {shape}, got shape {input.shape}")
     for name, value in (("weight", weight), ("bias", bias)):
-        if value is not None and value.shape != shape:
-            raise ValueError(f"layer_norm: {name} must have normalized_shape {shape}, got {value.shape}")
+        if value is not None and _operand("layer_norm", name, value).shape != shape:
+            raise ValueError(f"layer_norm: {name} must have normalized_shape {shape}, got {np.shape(value)}")
     return fused.normalize(input, weight, bias, tuple(range(-len(shape), 0)), eps)
 
 
@@ -154,9 +166,17 @@ def batch_norm(
 
     training: take mean and variance from the batch, and move the running ones, where given, towards them:
         running = (1 - momentum) · running + momentum · batch, with the unbiased variance. Else use the running ones.
+
+    Raises ValueError for other shapes, for fewer than two values in a channel in training, and for a momentum outside
+    [0, 1].
     """
+    input = _operand("batch_norm", "input", input)
     if input.ndim < 2:
         raise ValueError(f"batch_norm: expected shape (batch, channels, ...), got {input.shape}")
+    of_channels = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, value in of_channels.items():
+        if value is not None and _operand("batch_norm", name, value).shape != input.shape[1:2]:
+            raise ValueError(f"batch_norm: {name} must have shape {input.shape[1:2]}, got {np.shape(value)}")
     tail = (1,) * (input.ndim - 2)
 
     def along(value: Any) -> Any:
@@ -174,6 +194,7 @@ def batch_norm(
 
 
 def _update_statistics(x: Any, axes: tuple[int, ...], running_mean: Any, running_var: Any, momentum: float) -> None:
+    momentum = UNIT("batch_norm: momentum", momentum)
     n = x.size // x.shape[1] if x.size else 0
     if n < 2:
         raise ValueError(f"batch_norm: expected more than one value for each channel in training, got shape {x.shape}")
@@ -188,16 +209,9 @@ def _update_statistics(x: Any, axes: tuple[int, ...], running_mean: Any, running
 # --- losses
 
 
-def check_reduction(name: str, reduction: str, *more: str) -> None:
-    """Raise ValueError for what is no reduction."""
-    allowed = ("none", "mean", "sum", *more)
-    if reduction not in allowed:
-        raise ValueError(f"{name}: reduction must be one of {', '.join(map(repr, allowed))}, got {reduction!r}")
-
-
 def _reduced(name: str, losses: Any, reduction: str) -> Any:
     """`losses` as they are ("none"), their "mean" or their "sum"."""
-    check_reduction(name, reduction)
+    REDUCTION(f"{name}: reduction", reduction)
     if reduction == "none":
         return losses
     if reduction == "sum":
@@ -209,7 +223,7 @@ def _reduced(name: str, losses: Any, reduction: str) -> Any:
 
 def _pair(name: str, input: Any, target: Any) -> tuple[Any, Any]:
     """Input and target as tensors or arrays of the same shape."""
-    target = target if isinstance(target, Variable) else as_array(target)
+    input, target = _operand(name, "input", input), _operand(name, "target", target)
     if input.shape != target.shape:
         raise ValueError(f"{name}: input of shape {input.shape} and target of shape {target.shape} must agree")
     return input, target
@@ -219,7 +233,7 @@ def _weighted(name: str, losses: Any, weight: Any, reduction: str) -> Any:
     """`losses` times weights of their shape, if there are any, reduced; "mean" divides by the sum of the weights."""
     if weight is None:
         return _reduced(name, losses, reduction)
-    weight = weight if isinstance(weight, Variable) else as_array(weight)
+    weight = _operand(name, "weight", weight)
     if weight.shape != losses.shape:
         raise ValueError(f"{name}: expected a weight of shape {losses.shape}, got {weight.shape}")
     if reduction != "mean":
@@ -242,7 +256,7 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
     weight: a factor for each element; "mean" then divides by their sum.
     """
     if reduction == "mean" and weight is None:
-        return ops.mean_squared_error(input, target if isinstance(target, Variable) else as_array(target))
+        return ops.mean_squared_error(input, _operand("mse_loss", "target", target))
     input, target = _pair("mse_loss", input, target)
     return _weighted("mse_loss", ops.square(input - target), weight, reduction)
 
@@ -252,9 +266,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
 
     Raises ValueError for a negative beta.
     """
-    if not beta >= 0:
-        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
-    if beta == 0:
+    if NOT_NEGATIVE("smooth_l1_loss: beta", beta) == 0:
         return l1_loss(input, target, reduction=reduction)
     input, target = _pair("smooth_l1_loss", input, target)
     return _reduced("smooth_l1_loss", _huber(input - target, beta) / beta, reduction)
@@ -269,8 +281,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
     Raises ValueError unless delta is positive.
     """
-    if not delta > 0:
-        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    delta = ABOVE_ZERO("huber_loss: delta", delta)
     input, target = _pair("huber_loss", input, target)
     losses = _weighted("huber_loss", _huber(input - target, delta), weight, "none")
     return _reduced("huber_loss", losses, reduction)
@@ -291,8 +302,9 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reducti
 
     Raises ValueError (on the CPU) for inputs outside [0, 1].
     """
-    losses = fused.binary_cross_entropy(input, target if isinstance(target, Variable) else as_array(target))
-    return _reduced("binary_cross_entropy", _scaled("binary_cross_entropy", losses, weight), reduction)
+    name = "binary_cross_entropy"
+    losses = fused.binary_cross_entropy(_operand(name, "input", input), _operand(name, "target", target))
+    return _reduced(name, _scaled(name, losses, weight), reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -315,11 +327,11 @@ def _scaled(name: str, losses: Any, weight: Any) -> Any:
     """`losses` times a weight that is broadcast to them."""
     if weight is None:
         return losses
-    weight = weight if isinstance(weight, Variable) else as_array(weight)
-    scaled = losses * weight
-    if scaled.shape != losses.shape:
+    weight = _operand(name, "weight", weight)
+    lengths = zip(reversed(weight.shape), reversed(losses.shape), strict=False)
+    if weight.ndim > losses.ndim or any(n not in (1, of_losses) for n, of_losses in lengths):
         raise ValueError(f"{name}: weights of shape {weight.shape} don't fit losses of shape {losses.shape}")
-    return scaled
+    return losses * weight
 
 
 def cross_entropy(
@@ -342,7 +354,9 @@ def cross_entropy(
     Raises ValueError for shapes and an empty batch, TypeError for labels that are no integers, IndexError (on the CPU)
     for labels out of range.
     """
-    labels = target.data if isinstance(target, Variable) else as_array(target)
+    labels = target.data if isinstance(target, Variable) else named_array("cross_entropy: target", target)
+    if ignore_index.__class__ is not int:
+        ignore_index = integer("cross_entropy: ignore_index", ignore_index)
     plain = weight is None and reduction == "mean" and ignore_index < 0 and not label_smoothing
     if plain and labels.__class__ is np.ndarray and labels.ndim == 1:  # on a device nothing would be raised
         try:
@@ -351,8 +365,8 @@ def cross_entropy(
             pass  # a label to ignore, or another shape; what is wrong raises again below
     if weight is None and reduction == "mean" and not label_smoothing and fused.kernel_takes(input, labels):
         return fused.cross_entropy_kernel(input, labels, ignore_index)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing must lie in [0, 1], got {label_smoothing}")
+    label_smoothing = UNIT("cross_entropy: label_smoothing", label_smoothing)
+    input = _operand("cross_entropy", "input", input)
     log_probabilities = ops.log_softmax(input, min(1, input.ndim - 1))
     if labels.dtype.kind == "f" and input.shape == labels.shape:
         target = target if isinstance(target, Variable) else labels
@@ -362,12 +376,14 @@ def cross_entropy(
 
 def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> Any:
     """-weight[target] · input[target] for log probabilities; arguments, shapes and errors as of `cross_entropy`."""
-    return _label_loss("nll_loss", input, as_array(target), weight, ignore_index, 0.0, reduction)
+    name = "nll_loss"
+    input, labels = _operand(name, "input", input), named_array(f"{name}: target", target)
+    return _label_loss(name, input, labels, weight, integer(f"{name}: ignore_index", ignore_index), 0.0, reduction)
 
 
 def _class_weights(name: str, weight: Any, input: Any, axis: int) -> Any:
     """Factors of the classes, shaped to multiply the input."""
-    array = as_array(weight)
+    array = named_array(f"{name}: weight", weight)
     if array.shape != input.shape[axis : axis + 1]:
         raise ValueError(f"{name}: weight of shape {array.shape} for {input.shape[axis]} classes")
     return array.reshape(-1, *(1,) * (input.ndim - axis - 1))
@@ -430,7 +446,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
     log_target: the targets are logarithms of probabilities too.
     reduction: also "batchmean", the sum over the length of the first axis, which is the divergence itself.
     """
-    check_reduction("kl_div", reduction, "batchmean")
+    REDUCTION_OR_BATCHMEAN("kl_div: reduction", reduction)
     input, target = _pair("kl_div", input, target)
     if log_target:
         losses = ops.exp(target) * (target - input)
@@ -452,7 +468,7 @@ def cosine_embedding_loss(
     """
     name = "cosine_embedding_loss"
     input1, input2 = _pair(name, input1, input2)
-    sign = as_array(target)
+    sign, margin = named_array(f"{name}: target", target), FINITE(f"{name}: margin", margin)
     if input1.ndim not in (1, 2) or sign.shape != input1.shape[:-1]:
         raise ValueError(
             f"{name}: expected inputs (rows, features) and a target (rows,), or (features,) and (); "
@@ -467,6 +483,8 @@ def cosine_embedding_loss(
 
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean") -> Any:
     """The input x itself, a distance, where the target is 1, and max(0, margin - x) where it is -1."""
-    input, target = _pair("hinge_embedding_loss", input, as_array(target))
+    name = "hinge_embedding_loss"
+    input, target = _pair(name, input, named_array(f"{name}: target", target))
+    margin = FINITE(f"{name}: margin", margin)
     apart = ops.where(target != 1, ops.clip(margin - input, 0.0, None), 0.0)
-    return _reduced("hinge_embedding_loss", apart + ops.where(target != -1, input, 0.0), reduction)
+    return _reduced(name, apart + ops.where(target != -1, input, 0.0), reduction)

@@ -1,7 +1,8 @@
 """Initial values, written into a tensor in place; each function returns the tensor.
 
 Numbers are drawn in float64 on the host, from `generator` or else from the stream that `minigrad.manual_seed` seeds:
-every device and type starts from the same ones. All functions raise TypeError for what is no Tensor.
+every device and type starts from the same ones. All functions raise TypeError for what is no Tensor, no number and no
+generator, ValueError for numbers that are not finite.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, backend
+from minigrad.checks import FINITE, NONNEGATIVE, number, one_of
 
 __all__ = [
     "calculate_gain", "constant_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "orthogonal_",
@@ -20,17 +22,19 @@ __all__ = [
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
-    """Uniform in [a, b)."""
-    return _fill(tensor, _stream(generator).uniform(a, b, _shape("uniform_", tensor)))
+    """Uniform in [a, b). Raises ValueError for a > b."""
+    shape, stream = _shape("uniform_", tensor), backend.given_generator("uniform_", generator)
+    if FINITE("uniform_: a", a) > FINITE("uniform_: b", b):
+        raise ValueError(f"uniform_: expected a <= b, got a={a} and b={b}")
+    return _fill(tensor, stream.uniform(a, b, shape))
 
 
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: np.random.Generator | None = None
 ) -> Tensor:
     """Normal. Raises ValueError for a negative `std`."""
-    if std < 0:
-        raise ValueError(f"normal_: std must not be negative, got {std}")
-    return _fill(tensor, _stream(generator).normal(mean, std, _shape("normal_", tensor)))
+    shape, stream = _shape("normal_", tensor), backend.given_generator("normal_", generator)
+    return _fill(tensor, stream.normal(FINITE("normal_: mean", mean), NONNEGATIVE("normal_: std", std), shape))
 
 
 def trunc_normal_(
@@ -42,11 +46,13 @@ def trunc_normal_(
     generator: np.random.Generator | None = None,
 ) -> Tensor:
     """Normal, under the condition that the value lies in [a, b]. Raises ValueError unless a < b and std > 0."""
-    shape = _shape("trunc_normal_", tensor)
-    if not (a < b and std > 0):
-        raise ValueError(f"trunc_normal_: expected a < b and a positive std, got a={a}, b={b}, std={std}")
+    name = "trunc_normal_"
+    shape, stream = _shape(name, tensor), backend.given_generator(name, generator)
+    a, b, mean = FINITE(f"{name}: a", a), FINITE(f"{name}: b", b), FINITE(f"{name}: mean", mean)
+    if not (a < b and FINITE(f"{name}: std", std) > 0):
+        raise ValueError(f"{name}: expected a < b and a positive std, got a={a}, b={b}, std={std}")
     low, high = (a - mean) / std, (b - mean) / std
-    values = _between(low, high, math.prod(shape), _stream(generator))
+    values = _between(low, high, math.prod(shape), stream)
     return _fill(tensor, np.clip(mean + std * values, a, b).reshape(shape))
 
 
@@ -70,7 +76,7 @@ def _between(low: float, high: float, n: int, stream: np.random.Generator) -> np
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """`val` everywhere."""
-    return _fill(tensor, np.full(_shape("constant_", tensor), val))
+    return _fill(tensor, np.full(_shape("constant_", tensor), number("constant_: val", val)))
 
 
 def ones_(tensor: Tensor) -> Tensor:
@@ -98,12 +104,13 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: np.random.Gene
 
     Raises ValueError for fewer than two axes.
     """
-    bound = gain * math.sqrt(6 / sum(_fans("xavier_uniform_", tensor)))
+    bound = NONNEGATIVE("xavier_uniform_: gain", gain) * math.sqrt(6 / sum(_fans("xavier_uniform_", tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: np.random.Generator | None = None) -> Tensor:
     """Normal with mean 0 and standard deviation gain · √(2 / (fan_in + fan_out)); otherwise as `xavier_uniform_`."""
+    gain = NONNEGATIVE("xavier_normal_: gain", gain)
     return normal_(tensor, 0.0, gain * math.sqrt(2 / sum(_fans("xavier_normal_", tensor))), generator)
 
 
@@ -149,9 +156,10 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: np.random.Generator 
     shape = _shape("orthogonal_", tensor)
     if len(shape) < 2:
         raise ValueError(f"orthogonal_: expected at least two axes, got shape {shape}")
+    gain, stream = FINITE("orthogonal_: gain", gain), backend.given_generator("orthogonal_", generator)
     if not math.prod(shape):
         return tensor
-    flat = _stream(generator).standard_normal((shape[0], math.prod(shape[1:])))
+    flat = stream.standard_normal((shape[0], math.prod(shape[1:])))
     wide = flat.shape[0] < flat.shape[1]
     q, r = np.linalg.qr(flat.T if wide else flat)
     q = q * np.sign(np.diag(r))  # without this the distribution would not be uniform
@@ -164,15 +172,10 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     1 for "linear", "sigmoid" and convolutions, 5/3 for "tanh", √2 for "relu", √(2 / (1 + slope²)) for "leaky_relu" with
     the slope `param` (0.01), 3/4 for "selu". Raises ValueError for any other.
     """
-    if nonlinearity == "leaky_relu":
-        if param is not None and (isinstance(param, bool) or not isinstance(param, int | float)):
-            raise ValueError(f"calculate_gain: the slope must be a number, got {param!r}")
-        return math.sqrt(2 / (1 + (0.01 if param is None else param) ** 2))
-    if nonlinearity not in _GAINS:
-        raise ValueError(
-            f"calculate_gain: nonlinearity must be one of {sorted([*_GAINS, 'leaky_relu'])}, got {nonlinearity!r}"
-        )
-    return _GAINS[nonlinearity]
+    one_of("leaky_relu", *_GAINS)("calculate_gain: nonlinearity", nonlinearity)
+    if nonlinearity != "leaky_relu":
+        return _GAINS[nonlinearity]
+    return math.sqrt(2 / (1 + FINITE("calculate_gain: param", 0.01 if param is None else param) ** 2))
 
 
 _GAINS = dict.fromkeys(("linear", "sigmoid", *(f"conv{t}{d}d" for t in ("", "_transpose") for d in (1, 2, 3))), 1.0)
@@ -189,8 +192,7 @@ def _fans(name: str, tensor: Tensor) -> tuple[int, int]:
 
 
 def _kaiming_std(name: str, tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f'{name}: mode must be "fan_in" or "fan_out", got {mode!r}')
+    one_of("fan_in", "fan_out")(f"{name}: mode", mode)
     fan = _fans(name, tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(fan or 1)  # nothing is drawn where fan is 0
 
@@ -199,10 +201,6 @@ def _shape(name: str, tensor: Tensor) -> tuple[int, ...]:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a Tensor, got a {type(tensor).__name__}")
     return tensor.shape
-
-
-def _stream(generator: np.random.Generator | None) -> np.random.Generator:
-    return generator or backend.default_generator()
 
 
 def _fill(tensor: Tensor, values: np.ndarray[Any, Any]) -> Tensor:

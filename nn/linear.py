@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike
 
 from minigrad import Tensor
+from minigrad.checks import flag, from_one
 from minigrad.ops import linear
 from nn import init
 from nn.module import Module
@@ -27,6 +27,8 @@ class Linear(Module):
     Raises ValueError for sizes that are not positive integers.
     """
 
+    ranges = {"in_features": from_one, "out_features": from_one}
+
     weight: Parameter
     bias: Parameter | None
 
@@ -38,12 +40,9 @@ class Linear(Module):
         device: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
-        for name, value in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"Linear: {name} must be a positive integer, got {value!r}")
-        self.in_features, self.out_features = int(in_features), int(out_features)
+        self.in_features, self.out_features = in_features, out_features
         self.weight = Parameter(filled(0.0, (self.out_features, self.in_features), device, dtype))
-        self.bias = Parameter(filled(0.0, self.out_features, device, dtype)) if bias else None
+        self.bias = Parameter(filled(0.0, self.out_features, device, dtype)) if flag("Linear: bias", bias) else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from minigrad.tensor import as_array
+from minigrad.checks import FINITE, UNIT, flag, integer
 from nn import functional as F
 from nn.module import Module
-from nn.parameter import Buffer
+from nn.parameter import Buffer, named_array
 
 
 class Loss(Module):
@@ -16,10 +16,17 @@ class Loss(Module):
     reduction: "mean", "sum" or "none". Raises ValueError for any other.
     """
 
-    reductions: tuple[str, ...] = ()  # beside those three
+    ranges = {
+        "reduction": F.REDUCTION,
+        "beta": F.NOT_NEGATIVE,
+        "delta": F.ABOVE_ZERO,
+        "margin": FINITE,
+        "label_smoothing": UNIT,
+        "ignore_index": integer,
+        "log_target": flag,
+    }
 
     def __init__(self, *, reduction: str = "mean") -> None:
-        F.check_reduction(type(self).__name__, reduction, *self.reductions)
         self.reduction = reduction
 
     def extra_repr(self) -> str:
@@ -28,9 +35,8 @@ class Loss(Module):
             f"{k}={v!r}" for k, v in vars(self).items() if k[0] != "_" and isinstance(v, str | int | float)
         )
 
-
-def _buffer(weight: Any) -> Buffer | None:
-    return None if weight is None else Buffer(as_array(weight))
+    def _buffer(self, name: str, weight: Any) -> Buffer | None:
+        return None if weight is None else Buffer(named_array(f"{type(self).__name__}: {name}", weight))
 
 
 class L1Loss(Loss):
@@ -54,8 +60,6 @@ class SmoothL1Loss(Loss):
 
     def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
-        if not beta >= 0:
-            raise ValueError(f"SmoothL1Loss: beta must not be negative, got {beta}")
         self.beta = beta
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -68,8 +72,6 @@ class HuberLoss(Loss):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
-        if not delta > 0:
-            raise ValueError(f"HuberLoss: delta must be positive, got {delta}")
         self.delta = delta
 
     def forward(self, input: Any, target: Any) -> Any:
@@ -87,7 +89,7 @@ class BCELoss(Loss):
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.weight = _buffer(weight)
+        self.weight = self._buffer("weight", weight)
 
     def forward(self, input: Any, target: Any) -> Any:
         """The loss."""
@@ -105,7 +107,7 @@ class BCEWithLogitsLoss(Loss):
 
     def __init__(self, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(reduction=reduction)
-        self.weight, self.pos_weight = _buffer(weight), _buffer(pos_weight)
+        self.weight, self.pos_weight = self._buffer("weight", weight), self._buffer("pos_weight", pos_weight)
 
     def forward(self, input: Any, target: Any) -> Any:
         """The loss."""
@@ -129,9 +131,7 @@ class CrossEntropyLoss(Loss):
         self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
     ) -> None:
         super().__init__(reduction=reduction)
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"CrossEntropyLoss: label_smoothing must lie in [0, 1], got {label_smoothing}")
-        self.weight = _buffer(weight)
+        self.weight = self._buffer("weight", weight)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -163,7 +163,7 @@ class NLLLoss(Loss):
 
     def __init__(self, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
-        self.weight, self.ignore_index = _buffer(weight), ignore_index
+        self.weight, self.ignore_index = self._buffer("weight", weight), ignore_index
 
     def forward(self, input: Any, target: Any) -> Any:
         """The loss."""
@@ -177,7 +177,7 @@ class KLDivLoss(Loss):
     log_target: the targets are logarithms too.
     """
 
-    reductions = ("batchmean",)
+    ranges = Loss.ranges | {"reduction": F.REDUCTION_OR_BATCHMEAN}
 
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(reduction=reduction)

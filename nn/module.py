@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from minigrad import backend
+from minigrad.checks import Checked, function
 from minigrad.tape import RemovableHandle, Variable
-from minigrad.tensor import as_array
 from nn.backward_hooks import BackwardHooks
-from nn.parameter import Buffer, Parameter
+from nn.parameter import Buffer, Parameter, floating, named_array
 
 M = TypeVar("M", bound="Module")
 
@@ -38,7 +38,7 @@ class ForwardHook:
         return self.function(module, args, *((kwargs,) if self.with_kwargs else ()), *answer)
 
 
-class Module:
+class Module(Checked):
     """Something with parameters that maps tensors to tensors. Subclasses write `forward`.
 
     Whatever is assigned to an attribute is found there: a Parameter is trained, a Buffer is saved, a Module is a
@@ -52,6 +52,7 @@ class Module:
                 return self.out(F.relu(self.hidden(x)))
 
     training: what `train()` and `eval()` switch, for layers that behave differently (dropout, batch norm).
+    ranges: of the class: what its settings must be. They are checked, by name, whenever they are set.
     """
 
     training = True
@@ -179,6 +180,7 @@ class Module:
         return self._registered(self._backward_hooks, hook, prepend)
 
     def _registered(self, hooks: dict[int, Any], hook: Callable[..., Any], prepend: bool) -> RemovableHandle:
+        function(f"{type(self).__name__}: hook", hook.function if isinstance(hook, ForwardHook) else hook)
         self._hooked = True
         earlier = dict(hooks)
         handle = RemovableHandle(hooks, hook)
@@ -196,7 +198,7 @@ class Module:
             )
         if isinstance(present, Buffer) and isinstance(value, Variable) and not isinstance(value, Parameter | Buffer):
             value = Buffer(value, persistent=present.persistent)
-        object.__setattr__(self, name, value)
+        super().__setattr__(name, value)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Assign a parameter to an attribute. ValueError for a name that is taken or no name of an attribute."""
@@ -204,8 +206,9 @@ class Module:
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Assign a tensor or an array to an attribute as a Buffer; a persistent one is saved."""
-        wrap = tensor is not None and not isinstance(tensor, Buffer)
-        self._register(name, Buffer(tensor, persistent=persistent) if wrap else tensor, Buffer)
+        if tensor is not None and not isinstance(tensor, Buffer):
+            tensor = Buffer(named_array(f"{type(self).__name__}: Buffer {name!r}", tensor), persistent=persistent)
+        self._register(name, tensor, Buffer)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Assign a module to an attribute."""
@@ -361,8 +364,7 @@ class Module:
 
         Parameters keep their identity, so an optimizer made before stays right. Gradients move along.
         """
-        if dtype is not None and np.dtype(dtype).kind != "f":
-            raise TypeError(f"to: expected a floating-point type, got {np.dtype(dtype)}")
+        dtype = None if dtype is None else floating("to: dtype", dtype)
         tensors = [tensor for _, tensor in self.named_tensors(Parameter | Buffer)]
         moved = [_moved(tensor.data, device, dtype) for tensor in tensors]
         gradients = [None if t.grad is None else t.grad.to(device, dtype).detach() for t in tensors]
@@ -397,7 +399,7 @@ class Module:
         unexpected = [name for name in state_dict if name not in own]
         if strict and (missing or unexpected):
             raise ValueError(f"load_state_dict of {type(self).__name__}: missing {missing}, unexpected {unexpected}")
-        values = {name: _loaded_value(name, state_dict[name]) for name in own if name in state_dict}
+        values = {name: named_array(f"load_state_dict: {name}", state_dict[name]) for name in own if name in state_dict}
         for name, value in values.items():
             if backend.read_only(own[name].data):
                 raise ValueError(f"load_state_dict: {name} can't be written: its array is read-only")
@@ -423,13 +425,6 @@ class Module:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [line for line in (self.extra_repr(), *lines) if line]
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
-
-
-def _loaded_value(name: str, value: Any) -> Any:
-    try:
-        return as_array(value)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"load_state_dict: {name}: {error}") from None
 
 
 def _moved(array: Any, device: str | None, dtype: Any) -> Any:

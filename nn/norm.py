@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minigrad.checks import NONNEGATIVE, UNIT, flag, from_one, list_of, optional
 from nn import functional as F
 from nn.module import Module
 from nn.parameter import Buffer, Parameter, filled
+
+
+def lengths(name: str, value: Any) -> tuple[int, ...]:
+    """A check of the lengths of some axes; the one of the last axis may stand alone."""
+    checked = tuple(list_of(from_one)(name, value if isinstance(value, list | tuple) else [value]))
+    if not checked:
+        raise ValueError(f"{name} must have at least one length, got {value!r}")
+    return checked
 
 
 class LayerNorm(Module):
@@ -23,9 +32,12 @@ class LayerNorm(Module):
     elementwise_affine: False leaves weight (which starts as 1) and bias (0) out; bias=False only the bias.
     device, dtype: of the parameters; the CPU and the default dtype.
 
-    Raises ValueError for lengths that are not positive integers, and in a call for an input of other last axes.
+    Raises ValueError for lengths that are not positive integers and a negative eps, and in a call for an input of other
+    last axes.
     """
 
+    ranges = {"normalized_shape": lengths, "eps": NONNEGATIVE, "elementwise_affine": flag}
+    normalized_shape: tuple[int, ...]
     weight: Parameter | None
     bias: Parameter | None
 
@@ -38,12 +50,11 @@ class LayerNorm(Module):
         device: str | None = None,
         dtype: DTypeLike | None = None,
     ) -> None:
-        shape = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
-        if not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
-            raise ValueError(f"LayerNorm: normalized_shape must be of positive integers, got {normalized_shape!r}")
-        self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
-        self.weight = Parameter(filled(1.0, shape, device, dtype)) if elementwise_affine else None
-        self.bias = Parameter(filled(0.0, shape, device, dtype)) if elementwise_affine and bias else None
+        self.normalized_shape = normalized_shape  # type: ignore[assignment]  # as the check makes it
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        shape, affine = self.normalized_shape, self.elementwise_affine
+        self.weight = Parameter(filled(1.0, shape, device, dtype)) if affine else None
+        self.bias = Parameter(filled(0.0, shape, device, dtype)) if flag("LayerNorm: bias", bias) and affine else None
 
     def forward(self, x: Any) -> Any:
         """x normalized."""
@@ -51,7 +62,8 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         """The settings."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        affine = f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
+        return f"{self.normalized_shape}, eps={self.eps}, {affine}"
 
 
 class BatchNorm1d(Module):
@@ -70,10 +82,17 @@ class BatchNorm1d(Module):
     track_running_stats: False keeps no running statistics, and uses those of the batch in evaluation too.
     device, dtype: of parameters and running statistics; the CPU and the default dtype.
 
-    Raises ValueError for num_features that is not a positive integer, and in a call for other shapes, and in training
-    for fewer than two values in a channel.
+    Raises ValueError for num_features that is not a positive integer, eps < 0 and a momentum outside [0, 1], and in a
+    call for other shapes, and in training for fewer than two values in a channel.
     """
 
+    ranges = {
+        "num_features": from_one,
+        "eps": NONNEGATIVE,
+        "momentum": optional(UNIT),
+        "affine": flag,
+        "track_running_stats": flag,
+    }
     weight: Parameter | None
     bias: Parameter | None
     running_mean: Buffer | None
@@ -92,16 +111,15 @@ class BatchNorm1d(Module):
         *,
         bias: bool = True,
     ) -> None:
-        if not isinstance(num_features, int | np.integer) or num_features < 1:
-            raise ValueError(f"BatchNorm1d: num_features must be a positive integer, got {num_features!r}")
-        self.num_features, self.eps, self.momentum = int(num_features), eps, momentum
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
-        self.weight = Parameter(filled(1.0, self.num_features, device, dtype)) if affine else None
-        self.bias = Parameter(filled(0.0, self.num_features, device, dtype)) if affine and bias else None
-        tracked = track_running_stats
-        self.running_mean = Buffer(filled(0.0, self.num_features, device, dtype)) if tracked else None
-        self.running_var = Buffer(filled(1.0, self.num_features, device, dtype)) if tracked else None
-        self.num_batches_tracked = Buffer(filled(0, (), device, np.int64)) if tracked else None
+        shape, tracked = (self.num_features,), self.track_running_stats
+        self.weight = Parameter(filled(1.0, shape, device, dtype)) if self.affine else None
+        biased = flag("BatchNorm1d: bias", bias) and self.affine
+        self.bias = Parameter(filled(0.0, shape, device, dtype)) if biased else None
+        self.running_mean = Buffer(filled(0.0, shape, device, dtype)) if tracked else None
+        self.running_var = Buffer(filled(1.0, shape, device, dtype)) if tracked else None
+        self.num_batches_tracked = Buffer(filled(0.0, (), device, None).astype(np.int64)) if tracked else None
 
     def reset_running_stats(self) -> None:
         """Forget the batches so far: a mean of 0, a variance of 1."""
@@ -134,5 +152,5 @@ class BatchNorm1d(Module):
         """The settings."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -52,4 +53,22 @@ def _rebuilt(data: Any, persistent: bool) -> Buffer:
 
 def filled(value: float, shape: int | tuple[int, ...], device: str | None, dtype: DTypeLike | None) -> Any:
     """A new array of one value, on the CPU and of the default dtype where None is given: where layers begin."""
-    return backend.to_device(np.full(shape, value, dtype or backend.get_default_dtype()), device or "cpu")
+    dtype = backend.get_default_dtype() if dtype is None else floating("dtype", dtype)
+    return backend.to_device(np.full(shape, value, dtype), "cpu" if device is None else device)
+
+
+def floating(name: str, dtype: Any) -> np.dtype[Any]:
+    """A check of a floating-point type."""
+    with suppress(TypeError):  # what is no type at all
+        checked: np.dtype[Any] = np.dtype(dtype)
+        if checked.kind == "f":
+            return checked
+    raise TypeError(f"{name} must be a floating-point type, got {dtype!r}")
+
+
+def named_array(where: str, value: Any) -> Any:
+    """The array of a tensor, an array itself, or a new one from numbers; an error says where the value was given."""
+    try:
+        return as_array(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{where}: {error}") from None

@@ -7,9 +7,8 @@ from typing import Any
 
 from minigrad import Tensor
 from minigrad.tape import Variable
-from minigrad.tensor import as_array
 from nn.module import Module
-from nn.parameter import Buffer, Parameter
+from nn.parameter import Buffer, Parameter, named_array
 
 
 def functional_call(
@@ -31,14 +30,19 @@ def functional_call(
     strict: whether all parameters and buffers must be given.
 
     Raises ValueError for unknown names, shapes that differ, two values for a tied parameter and, where strict, missing
-    names.
+    names, TypeError for what is no module, no dictionary and no tensor.
 
     >>> import minigrad as mg, nn
     >>> W = mg.tensor([[2.0, 3.0]], requires_grad=True)
     >>> nn.functional_call(nn.Linear(2, 1, bias=False), {"weight": W}, mg.tensor([[1.0, 1.0]])).tolist()
     [[5.0]]
     """
-    parts = [params] if isinstance(params, Mapping) else params
+    if not isinstance(module, Module):
+        raise TypeError(f"functional_call: expected a Module, got a {type(module).__name__}")
+    parts: Any = params if isinstance(params, list | tuple) else [params]
+    for part in [*parts, kwargs or {}]:
+        if not isinstance(part, Mapping):
+            raise TypeError(f"functional_call: expected params and kwargs as dictionaries, got a {type(part).__name__}")
     given = {name: value for part in parts for name, value in part.items()}
     own = dict(module.named_tensors(Parameter | Buffer, remove_duplicate=False))
     unknown = [name for name in given if name not in own]
@@ -46,7 +50,7 @@ def functional_call(
         raise ValueError(f"functional_call: {type(module).__name__} has no parameter or buffer {unknown}")
     replaced: dict[int, Any] = {}
     for name, value in given.items():
-        tensor = value if isinstance(value, Variable) else Tensor(as_array(value))
+        tensor = value if isinstance(value, Variable) else Tensor(named_array(f"functional_call: {name}", value))
         if tensor.data.shape != own[name].shape:
             raise ValueError(f"functional_call: {name} has shape {own[name].shape}, the value {tensor.data.shape}")
         if replaced.setdefault(id(own[name]), tensor) is not tensor:

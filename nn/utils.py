@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import RowSparse, Tensor, backend, ops
+from minigrad import RowSparse, Tensor, backend, many, ops
+from minigrad.checks import POSITIVE, number, within
 from minigrad.tensor import as_array
+from nn.parameter import named_array
 
 __all__ = [
     "GradientAccumulation", "check_grads_finite", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_",
@@ -31,7 +33,7 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     """The norm of all elements of several tensors, as of one vector: (Σ |x|ᵖ)^(1/p), a Tensor of shape ().
 
     tensors: a Tensor or RowSparse, or an iterable of them, of any shapes and types.
-    norm_type: p > 0; inf for the largest |x|. Default 2.
+    norm_type: p > 0; inf (or "inf", as in torch) for the largest |x|. Default 2.
     error_if_nonfinite: raise RuntimeError where the norm is NaN or infinite; this waits for a GPU.
 
     float16 is added up in float32, which the norm then has too. Without tensors the norm is 0. As in torch, the norm
@@ -43,15 +45,20 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     >>> get_total_norm([mg.tensor([3.0, 0.0]), mg.tensor([[4.0]])]).item()
     5.0
     """
-    order = _number("get_total_norm: norm_type", norm_type)
-    if not order > 0:
-        raise ValueError(f"get_total_norm: norm_type must be positive, got {norm_type!r}")
+    order = math.inf if isinstance(norm_type, str) and norm_type == "inf" else norm_type
+    order = within(0.0, open_low=True)("get_total_norm: norm_type", order)
     tensors = _listed("get_total_norm", tensors, Tensor | RowSparse)
     if not tensors:
         return Tensor(np.zeros((), backend.get_default_dtype()))
+    arrays = [_values(tensor) for tensor in tensors]
     with np.errstate(over="ignore", invalid="ignore"):
-        norms = [_norm(_values(tensor), order) for tensor in tensors]
-        total = _norm(np.stack([_beside(norms[0], norm) for norm in norms]), order)
+        if order == 2 and many.together(arrays):
+            norms = many.norms(arrays)
+        else:
+            each = [_norm(array, order) for array in arrays]
+            device = backend.device_of(each[0])
+            norms = np.stack([backend.to_device(norm, device) for norm in each])
+        total = _norm(norms, order)
     if error_if_nonfinite and not bool(np.isfinite(total)):
         raise RuntimeError(
             f"get_total_norm: the norm of order {order:g} of {len(tensors)} tensors is {total.item()}; "
@@ -63,13 +70,6 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
 def _values(gradient: Any) -> Any:
     """The array whose elements, beside zeros, are those of a gradient."""
     return gradient.coalesced().values if isinstance(gradient, RowSparse) else as_array(gradient)
-
-
-def _beside(array: Any, value: Any) -> Any:
-    """A value on the device of an array; a number is everywhere."""
-    device = backend.device_of(array)
-    there = not backend.is_array(value) or backend.device_of(value) == device
-    return value if there else backend.to_device(value, device)
 
 
 def _norm(array: Any, order: float) -> Any:
@@ -93,12 +93,10 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any) -> 
     looked at) or has a shape, TypeError for what is no number.
     """
     name = "clip_grads_with_norm_"
-    limit = _number(f"{name}: max_norm", max_norm)
-    if not limit >= 0:
-        raise ValueError(f"{name}: max_norm must be at least 0, got {max_norm!r}")
-    norm = _raw(total_norm)
+    limit = within(0.0)(f"{name}: max_norm", max_norm)
+    norm = total_norm.data if isinstance(total_norm, Tensor) else total_norm
     if not backend.is_array(norm):
-        norm = np.asarray(_number(f"{name}: total_norm", norm))
+        norm = np.asarray(number(f"{name}: total_norm", norm))
     if norm.shape:
         raise ValueError(f"{name}: total_norm must be one number, got shape {norm.shape}")
     if backend.device_of(norm) == "cpu" and norm < 0:
@@ -106,6 +104,10 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any) -> 
     gradients = [p.grad for p in _writable(name, parameters)]
     with np.errstate(invalid="ignore"):
         scale = np.minimum(limit / (norm + 1e-6), 1.0)
+        arrays = [_values_in_place(gradient) for gradient in gradients]
+        if many.together([scale, *arrays]):
+            many.multiply(arrays, scale)
+            return
         for gradient in gradients:
             _multiply(gradient, scale)
 
@@ -149,9 +151,7 @@ def clip_grad_value_(parameters: Any, clip_value: float) -> None:
 
     Raises ValueError for a clip_value that is negative or NaN, TypeError for complex gradients, which have no order.
     """
-    limit = _number("clip_grad_value_: clip_value", clip_value)
-    if not limit >= 0:
-        raise ValueError(f"clip_grad_value_: clip_value must be at least 0, got {clip_value!r}")
+    limit = within(0.0)("clip_grad_value_: clip_value", clip_value)
     given = _writable("clip_grad_value_", parameters)
     if any(p.dtype.kind == "c" for p in given):
         raise TypeError("clip_grad_value_: complex gradients can't be clipped by value; clip their norm")
@@ -176,13 +176,6 @@ def _listed(name: str, parameters: Any, kind: Any = Tensor) -> list[Any]:
     return listed
 
 
-def _number(name: str, value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-
-
 def _writable(name: str, parameters: Any) -> list[Any]:
     """The parameters that have gradients. Raises ValueError where one can't be written in place."""
     given: list[Any] = [p for p in _listed(name, parameters) if p.grad is not None]
@@ -202,13 +195,11 @@ def _values_in_place(gradient: Any) -> Any:
 
 
 def _multiply(gradient: Any, factor: Any) -> None:
-    """gradient ← factor · gradient, in place."""
+    """gradient ← factor · gradient, in place; the factor is a number or an array of shape ()."""
     array = _values_in_place(gradient)
-    np.multiply(array, _beside(array, factor), out=array, casting="same_kind")
-
-
-def _raw(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value
+    if backend.is_array(factor):
+        factor = backend.to_device(factor, backend.device_of(array))
+    np.multiply(array, factor, out=array, casting="same_kind")
 
 
 # --- checking
@@ -292,7 +283,7 @@ def vector_to_parameters(vec: Any, parameters: Any) -> None:
     Raises ValueError where the vector has not as many elements as the parameters together, TypeError for a complex one
     where parameters are real.
     """
-    given, values = _listed("vector_to_parameters", parameters), as_array(vec)
+    given, values = _listed("vector_to_parameters", parameters), named_array("vector_to_parameters: vec", vec)
     if values.dtype.kind == "c" and any(p.dtype.kind != "c" for p in given):
         raise TypeError("vector_to_parameters: the vector is complex, and not all parameters are")
     total = sum(p.size for p in given)
@@ -355,14 +346,13 @@ class GradientAccumulation:
             classes have weights, the sum of the labels' weights. A positive number, or a Tensor of shape ().
 
         Raises RuntimeError outside the block, ValueError for a weight that is not finite and positive, TypeError for
-        what is no number.
+        a weight that is no number and a loss that is no Tensor.
         """
         if self._before is None:
             raise RuntimeError("GradientAccumulation: backward is called inside its `with` block")
-        name = "GradientAccumulation: weight"
-        weight = weight.detach() if isinstance(weight, Tensor) else _number(name, weight)
-        if not isinstance(weight, Tensor) and not 0 < weight < math.inf:
-            raise ValueError(f"{name} must be finite and positive, got {weight:g}")
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"GradientAccumulation: loss must be a Tensor, got a {type(loss).__name__}")
+        weight = weight.detach() if isinstance(weight, Tensor) else POSITIVE("GradientAccumulation: weight", weight)
         first = weight if self._first is None else self._first
         relative = weight / first
         (loss * relative).backward()
@@ -376,7 +366,7 @@ class GradientAccumulation:
             if kind is not None or self._first is None or p.grad is None:
                 p.grad = earlier
                 continue
-            _multiply(p.grad, 1 / _raw(self._total))
+            _multiply(p.grad, 1 / (self._total.data if isinstance(self._total, Tensor) else self._total))
             if earlier is not None:
                 p.grad = earlier + p.grad
         if gathered and kind is None and self._first is None:

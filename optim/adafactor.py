@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
-from minigrad import Tensor
-from optim.arraywise import ArraywiseOptimizer, Shape, Weight, lerp
-from optim.hyperparameters import NONNEGATIVE, flag, optional, tuple_of, within
+from minigrad.checks import NONNEGATIVE, flag, optional, tuple_of, within
+from optim.elementwise import Binding, ElementwiseOptimizer, Settled
+from optim.formula import Scalar, Stages, formula, lerp, maximum, sqrt
+from optim.lars import norm
 from optim.optimizer import Options
+from optim.scratch import Shape
 
 
-class _Numbers(NamedTuple):
-    rate: Any  # min(lr, 1/√t), with the sign of the step
-    weight: Weight  # 1 - β̂2
-    eps1: Any
-    least: Any  # ε1²
-    eps2: Any
-    d: Any
-    kept: Any  # 1 - lr·λ, or None
+@formula
+def adafactor_variance(v, s, *, beta2_decay, t):
+    v = lerp(v, s, t**beta2_decay)
+    return v
 
 
-class Adafactor(ArraywiseOptimizer):
+@formula
+def adafactor_direction(u, g, v, least: Scalar, *, maximize):
+    if maximize:
+        g = -g
+    u = g / sqrt(maximum(v, least))
+    return u
+
+
+@formula
+def adafactor(p, u, alpha: Scalar, *, lr, weight_decay, t):
+    rho = min(lr, 1 / sqrt(t))
+    if weight_decay:
+        p = (1 - lr * weight_decay) * p
+    p = p - rho * alpha * u
+    return p
+
+
+class Adafactor(ElementwiseOptimizer):
     """Adafactor: p ← p - α·U/max(1, RMS(U)/d), with U = g/√V, where V is kept as its row and column means.
 
     R ← β̂2·R + (1 - β̂2)·mean of g² over columns, C likewise over rows, with 1 - β̂2 = t^τ; V = R·C/max(mean of R, ε1),
@@ -63,7 +78,11 @@ class Adafactor(ArraywiseOptimizer):
     [[0.816594, -1.441767], [2.59741, 0.397061]]
     """
 
-    counted = True
+    formula = Stages(("r", "c", "v"), adafactor_variance, adafactor_direction, adafactor)
+    state_keys = {"r": "row_var", "c": "col_var", "v": "variance"}
+    reduces = True
+    read = ("eps", "d")
+    takes_complex = False
     ranges = {
         "lr": NONNEGATIVE,
         "beta2_decay": within(-math.inf, 0.0, open_low=True),
@@ -98,72 +117,55 @@ class Adafactor(ArraywiseOptimizer):
             **options,
         )
 
-    def state_shapes(self, shape: Shape) -> dict[str, Shape]:
-        """Of R and C, or of V."""
+    def state_shape(self, name: str, shape: Shape) -> Any:
+        """That of R and C, where there are two axes or more, and else of V."""
         if len(shape) < 2:
-            return {"variance": shape}
-        return {"row_var": (*shape[:-1], 1), "col_var": (*shape[:-2], 1, shape[-1])}
+            return shape if name == "v" else None
+        return {"r": (*shape[:-1], 1), "c": (*shape[:-2], 1, shape[-1])}.get(name)
 
     def scratch_shapes(self, shape: Shape) -> list[Shape]:
-        """Of g², of U, and of means over columns, over rows and over both."""
-        if len(shape) < 2:
-            return [shape, shape]
-        return [shape, shape, *self.state_shapes(shape).values(), (*shape[:-2], 1, 1)]
+        """Of means over columns, over rows and over both, then of g², U, ε1² and α."""
+        size = (math.prod(shape),)
+        means = [(*shape[:-1], 1), (*shape[:-2], 1, shape[-1]), (*shape[:-2], 1, 1)] if len(shape) > 1 else []
+        return [*means, size, size, (1,), (1,)]
 
-    def settled(self, group: dict[str, Any], params: list[Tensor]) -> dict[str, Any]:
-        """The group's settings, checked, with a number for ε1."""
-        settings = super().settled(group, params)
+    def settle(self, number: int, group: dict[str, Any]) -> Settled:
+        """With a number for ε1."""
+        settled = super().settle(number, group)
+        first = next((p for p in group["params"] if p.grad is not None), None)
+        if group["eps"][0] is None and first is not None:
+            settled.read["eps"] = float(np.finfo(first.dtype).eps), settled.read["eps"][1]
+        return settled
+
+    @np.errstate(all="ignore")
+    def update(self, binding: Binding, g: Any, constants: Any, settings: dict[str, Any]) -> None:
+        """R and C, or V; the direction, its size, the step. Means and R·C, of rows against columns, are array code."""
+        if not g.size:
+            return
+        run, p = binding.run, binding.flat
         eps1, eps2 = settings["eps"]
-        if eps1 is None and params:
-            eps1 = float(np.finfo(params[0].dtype).eps)
-        return settings | {"eps": (eps1, eps2)}
-
-    def computed(self, settings: dict[str, Any], t: int, shape: Shape) -> _Numbers:
-        """Those of step t."""
-        lr, (eps1, eps2), decay = settings["lr"], settings["eps"], settings["weight_decay"]
-        rate = min(lr, 1 / math.sqrt(t))
-        return _Numbers(
-            float(rate if settings["maximize"] else -rate),
-            Weight.of(t ** settings["beta2_decay"]),
-            float(eps1),
-            float(eps1 * eps1),
-            float(eps2),
-            float(settings["d"]),
-            float(1 - lr * decay) if decay else None,
-        )
-
-    def update(self, p: Any, g: Any, state: dict[str, Any], numbers: _Numbers, scratch: list[Any]) -> None:
-        """p ← (1 - lr·λ)·p - α·U/max(1, RMS(U)/d)."""
-        square, u, *means = scratch
-        alpha = np.fmax(_rms(p, square), numbers.eps2) * numbers.rate
-
+        *rest, square, u, least, alpha = binding.flats
+        least[...] = eps1
+        np.square(least, out=least)
         np.square(g, out=square)
-        if means:
-            _factored(state, square, numbers.weight, numbers.eps1, u, *means)
+        if len(binding.shape) < 2:
+            (v,) = rest
+            run(adafactor_variance, constants, v, square)
         else:
-            lerp(state["variance"], square, numbers.weight, u)
-            u[...] = state["variance"]
-        np.sqrt(np.maximum(u, numbers.least, out=u), out=u)
-        np.divide(g, u, out=u)
-        clip = np.fmax(_rms(u, square) / numbers.d, 1.0)
-        np.multiply(u, alpha / clip, out=u)
-        if numbers.kept is not None:
-            np.multiply(p, numbers.kept, out=p)
-        np.add(p, u, out=p)
+            r, c, rows, columns, both = rest
+            v, matrices = square, square.reshape(binding.shape)
+            np.mean(matrices, axis=-1, keepdims=True, out=rows)
+            np.mean(matrices, axis=-2, keepdims=True, out=columns)
+            run(adafactor_variance, constants, r, rows.ravel())
+            run(adafactor_variance, constants, c, columns.ravel())
+            r, c = r.reshape(rows.shape), c.reshape(columns.shape)
+            np.mean(r, axis=-2, keepdims=True, out=both)
+            np.divide(np.multiply(r, c, out=matrices), np.maximum(both, eps1, out=both), out=matrices)
+        run(adafactor_direction, constants, u, g, v, least)
+        alpha[...] = np.fmax(_rms(p), eps2) / np.fmax(_rms(u) / settings["d"], 1)
+        run(adafactor, constants, p, u, alpha)
 
 
-def _rms(p: Any, scratch: Any) -> Any:
-    """The root mean square of an array, as a number on its device."""
-    return np.sqrt(np.mean(np.square(p, out=scratch)))
-
-
-def _factored(
-    state: dict[str, Any], square: Any, weight: Weight, eps1: Any, v: Any, rows: Any, columns: Any, both: Any
-) -> None:
-    """Take g² into R and C with this weight, and write the V that they make."""
-    r, c = state["row_var"], state["col_var"]
-    lerp(r, np.mean(square, axis=-1, keepdims=True, out=rows), weight, rows)
-    lerp(c, np.mean(square, axis=-2, keepdims=True, out=columns), weight, columns)
-    np.mean(r, axis=-2, keepdims=True, out=both)
-    np.multiply(r, c, out=v)
-    np.divide(v, np.maximum(both, eps1, out=both), out=v)
+def _rms(x: Any) -> Any:
+    """The root mean square of a vector, on its device."""
+    return norm(x) / math.sqrt(x.size)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from minigrad import RowSparse
+from minigrad.checks import NONNEGATIVE, flag
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
-from optim.hyperparameters import NONNEGATIVE, flag
 from optim.optimizer import Options
 
 

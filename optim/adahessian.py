@@ -7,11 +7,11 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad import Tensor
+from minigrad.checks import BETAS, NONNEGATIVE, UNIT, count, flag
 from minigrad.curvature import gradient_and_hvp, rademacher
 from optim.elementwise import Binding, ElementwiseOptimizer, Piece
 from optim.formula import formula, sqrt
 from optim.formula.execution import executor
-from optim.hyperparameters import BETAS, NONNEGATIVE, UNIT, count, flag
 from optim.optimizer import Closure, Options
 from optim.second_order import computed, single
 

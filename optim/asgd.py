@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
+from minigrad.checks import FINITE, NONNEGATIVE, flag
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula
-from optim.hyperparameters import FINITE, NONNEGATIVE, flag
 from optim.optimizer import Options
 
 

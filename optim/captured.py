@@ -1,7 +1,7 @@
 """An optimizer's step in a captured CUDA graph: launched once, with numbers that each replay takes anew.
 
-What the host computes for a step reaches the device as words that a replay fills before it runs: constants of a
-formula in float64, and numbers that meet arrays one by one, each as an array of shape () of the parameter's type.
+What the host computes for a step reaches the device as words that a replay fills before it runs: constants of
+formulas in float64, and settings that meet arrays one by one, each as an array of shape () of the parameter's type.
 """
 
 from __future__ import annotations
@@ -16,25 +16,23 @@ from minigrad import Tensor
 from minigrad.cuda import Recording, StaleError
 from minigrad.tape import Write, tick
 from optim.formula.cuda import Kernel
+from optim.formula.stages import Chain
 from optim.interrupt import uninterrupted
 
 if TYPE_CHECKING:
-    from optim.arraywise import ArraywiseOptimizer
     from optim.elementwise import Binding, ElementwiseOptimizer, Piece
-    from optim.optimizer import Optimizer
 
 
 # --- numbers
 
 
-def replaced(numbers: Any, values: Iterator[Any]) -> Any:
+def _replaced(numbers: Any, values: Iterator[Any]) -> Any:
     """A tuple, in which others may stand, with these values in place of its floats."""
     if isinstance(numbers, float):
         return next(values)
     if not isinstance(numbers, tuple):
         return numbers
-    parts = [replaced(part, values) for part in numbers]
-    return type(numbers)(*parts) if hasattr(numbers, "_fields") else tuple(parts)
+    return tuple(_replaced(part, values) for part in numbers)
 
 
 def _floats(numbers: Any) -> list[float]:
@@ -45,7 +43,7 @@ def _floats(numbers: Any) -> list[float]:
 
 def _form(numbers: Any) -> Any:
     """What a recording takes for granted: all but the values of floats."""
-    return replaced(numbers, repeat(float))
+    return _replaced(numbers, repeat(float))
 
 
 def _words(values: Sequence[float], dtype: Any) -> Any:
@@ -68,9 +66,10 @@ def scalars(words: Any, dtype: Any) -> Iterator[Any]:
 class Launch(NamedTuple):
     """Parameters of one group that are at the same step, and so share kernel and constants."""
 
-    kernel: Kernel
+    kernel: Any
     constants: Any
     number: int  # of the group
+    read: tuple[Any, ...]  # of its settings, what `update` reads
     bound: list[tuple[Tensor, Binding]]
     rows: list[tuple[Any, ...]]
 
@@ -86,35 +85,39 @@ def record(optimizer: ElementwiseOptimizer, work: list[Piece], recording: Record
     Raises RuntimeError for what a replay could not do again.
     """
     name = type(optimizer).__name__
+    if optimizer.repeats:
+        raise RuntimeError(f"capture: {name} has a parameter that stands twice in a group")
     numbers = {id(group): i for i, group in enumerate(optimizer.param_groups)}
     launches: dict[Any, Launch] = {}
     for p, binding, g, constants, _, _, new, group in work:
-        if not isinstance(binding.run, Kernel) or binding.copies:
+        if not _on_device(binding.run) or binding.copies:
             raise RuntimeError(
                 f"capture: {name}.step can't be captured for a parameter of shape {p.shape} {p.dtype} on {p.device}: "
                 "it needs float32 or float64 on a GPU, in the order of memory, and a dense gradient"
             )
         if new:
-            raise _without_state(name, p)
+            raise RuntimeError(f"capture: {name} has no state yet for a parameter of shape {p.shape}")
         number = numbers[id(group)]
         key = id(binding.run), id(constants), number, p.device
-        launch = launches.setdefault(key, Launch(binding.run, constants, number, [], []))
+        read = tuple(optimizer.settle(number, group).read.values())
+        launch = launches.setdefault(key, Launch(binding.run, constants, number, read, [], []))
         launch.bound.append((p, binding))
         launch.rows.append((binding.flat, g, *binding.flats))
     made = list(launches.values())
-    sizes = [len(launch.constants) + len(optimizer.read) for launch in made]
+    sizes = [len(launch.constants) + len(_floats(launch.read)) for launch in made]
     for launch, live in zip(made, recording.each_replay(sizes, lambda: _prepared(optimizer, made)), strict=True):
         count = len(launch.constants)
         if optimizer.reduces:
-            settings = dict(zip(optimizer.read, scalars(live[count:], launch.dtype), strict=True))
-            for (_, binding), (_, g, *_) in zip(launch.bound, launch.rows, strict=True):
-                optimizer.update(binding, g, live[:count], settings)
+            read = _replaced(launch.read, scalars(live[count:], launch.dtype))
+            settings = dict(zip(optimizer.read, read, strict=True))
+            bindings, gradients = [binding for _, binding in launch.bound], [g for _, g, *_ in launch.rows]
+            optimizer.update_together(bindings, gradients, live[:count], settings)
         else:
             launch.kernel.run(launch.rows, live)
 
 
-def _without_state(name: str, p: Tensor) -> RuntimeError:
-    return RuntimeError(f"capture: {name} has no state yet for a parameter of shape {p.shape}")
+def _on_device(run: Any) -> bool:
+    return all(isinstance(one, Kernel) for one in (run.runs if isinstance(run, Chain) else [run]))
 
 
 def _prepared(optimizer: ElementwiseOptimizer, launches: list[Launch]) -> tuple[list[Any], Callable[[], None]]:
@@ -133,11 +136,11 @@ def _prepared(optimizer: ElementwiseOptimizer, launches: list[Launch]) -> tuple[
         t, first, kept = stage
         settled = optimizer.settle(launch.number, group)
         hyperparameters, plan, constants, changed, _ = optimizer.planned(settled, first, kept, t)
-        if plan is not launch.bound[0][1].plan:
+        read = tuple(settled.read.values())
+        if plan is not launch.bound[0][1].plan or _form(read) != _form(launch.read):
             raise StaleError
         prepared = launch.bound[0][1].prepare(hyperparameters, constants)
-        settings = [float(group[key]) for key in optimizer.read]
-        values.append(np.concatenate([prepared.view(np.uint64), _words(settings, launch.dtype)]))
+        values.append(np.concatenate([prepared.view(np.uint64), _words(_floats(read), launch.dtype)]))
         changes.append((launch.bound, t, changed))
     return values, lambda: uninterrupted(_count, optimizer, changes)
 
@@ -152,73 +155,4 @@ def _count(optimizer: ElementwiseOptimizer, changes: list[Any]) -> None:
                 optimizer.state[p].update(changed)
             binding.write.when = now
     Write.latest = now
-    optimizer.steps_taken += 1
-
-
-# --- array code
-
-
-class Update(NamedTuple):
-    """A parameter, and what its recorded update takes."""
-
-    p: Tensor
-    data: Any
-    state: dict[str, Any]
-    arrays: dict[str, Any]  # of the state
-    number: int  # of the group
-    numbers: Any
-    kept: Any  # whatever else the graph writes to, that it may not be freed
-
-
-def record_updates(optimizer: ArraywiseOptimizer, work: list[tuple[Any, ...]], recording: Recording) -> None:
-    """Do what `work` asks for in the graph that is being captured; counts wait for the replays.
-
-    Raises RuntimeError for what a replay could not do again.
-    """
-    name = type(optimizer).__name__
-    if optimizer.repeats:
-        raise RuntimeError(f"capture: {name} has a parameter that stands twice in a group")
-    places = {p: i for i, group in enumerate(optimizer.param_groups) for p in group["params"]}
-    updates = []
-    for p, g, state, complete, settings, scratch in work:
-        if state.keys() != complete.keys():
-            raise _without_state(name, p)
-        if p.dtype.char not in "fd":
-            raise RuntimeError(f"capture: {name}.step can't be captured for a parameter of {p.dtype}")
-        arrays = {key: state[key] for key in optimizer.state_shapes(p.shape)}
-        numbers = optimizer.computed(settings, state.get("step", 0) + 1, p.shape)
-        updates.append(Update(p, p.data, state, arrays, places[p], numbers, (g, scratch)))
-    sizes = [len(_floats(update.numbers)) for update in updates]
-    live = recording.each_replay(sizes, lambda: _renewed(optimizer, updates))
-    for update, words in zip(updates, live, strict=True):
-        g, scratch = update.kept
-        if update.data.size:
-            numbers = replaced(update.numbers, scalars(words, update.data.dtype))
-            optimizer.update(update.data, g, update.arrays, numbers, scratch)
-
-
-def _renewed(optimizer: ArraywiseOptimizer, updates: list[Update]) -> tuple[list[Any], Callable[[], None]]:
-    """The numbers of the next step, and what counts it. Raises StaleError where the recording does not hold for it."""
-    settings: dict[int, Any] = {}
-    values = []
-    for p, data, state, arrays, number, recorded, _ in updates:
-        if p.data is not data or optimizer.state.get(p) is not state:
-            raise StaleError
-        if any(state.get(key) is not array for key, array in arrays.items()):
-            raise StaleError
-        if number not in settings:
-            params = [update.p for update in updates if update.number == number]
-            settings[number] = optimizer.settled(optimizer.param_groups[number], params)
-        numbers = optimizer.computed(settings[number], state.get("step", 0) + 1, p.shape)
-        if _form(numbers) != _form(recorded):
-            raise StaleError
-        values.append(_words(_floats(numbers), data.dtype))
-    return values, lambda: uninterrupted(_advance, optimizer, updates)
-
-
-def _advance(optimizer: Optimizer, updates: list[Update]) -> None:
-    for update in updates:
-        if "step" in update.state:
-            update.state["step"] += 1
-        update.p.mark_written()
     optimizer.steps_taken += 1

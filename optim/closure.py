@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, backend
+from minigrad.checks import number
+from minigrad.vectors import largest
 from optim.flat import Flat
 from optim.interrupt import uninterrupted
 from optim.optimizer import Closure, Optimizer
@@ -164,11 +166,6 @@ class Objective:
         return expected > 1000 * float(np.finfo(self.flat.dtype).eps) * abs(self.value)
 
 
-def largest(vector: Any) -> float:
-    """max |vᵢ|: NaN where one is; 0 of an empty vector."""
-    return float(np.abs(vector).max()) if vector.size else 0.0
-
-
 def at_rest(objective: Objective, settings: dict[str, Any]) -> str:
     """Why no move from the accepted point makes sense, or nothing."""
     steepest = largest(objective.gradient)
@@ -290,12 +287,14 @@ class ClosureOptimizer(Optimizer):
         return groups, states
 
     def _check_loaded(self, state: dict[str, Any], flat: Flat) -> None:
-        """Bring the vectors to the parameters' type and place; nothing may be missing once the parameters moved."""
+        """Bring vectors to the parameters' type and place, and check numbers; nothing may be missing after a move."""
         name = type(self).__name__
         missing = [key for key in (*self.vectors, *self.lists, *self.numbers) if key not in state]
         if missing and state.get("n_iter"):
             raise ValueError(f"{name}.load_state_dict: the state has no {', '.join(missing)}, only {', '.join(state)}")
-
+        for key in self.numbers:
+            if key in state:
+                state[key] = number(f"{name}.load_state_dict: {key}", state[key])
         for key in self.vectors:
             if key in state:
                 state[key] = self._placed(key, state[key], flat, (flat.size,), flat.dtype)

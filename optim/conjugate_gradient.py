@@ -9,6 +9,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from minigrad.checks import NONNEGATIVE, count, flag, one_of, within
+from minigrad.vectors import dot, largest
 from optim.closure import (
     MAX_ITER,
     NO_LOWER_POINT,
@@ -17,11 +19,9 @@ from optim.closure import (
     Objective,
     Report,
     at_rest,
-    largest,
     settled,
 )
-from optim.hyperparameters import NONNEGATIVE, count, flag, one_of, within
-from optim.line_search import Line, StrongWolfe, dot, first_step, steepest, unit
+from optim.line_search import Line, StrongWolfe, first_step, steepest, unit
 from optim.optimizer import Options
 
 # β of d ← -g + β·d, from the gradient g, the one before, their difference y, and the d before

@@ -15,6 +15,7 @@ import numpy as np
 
 from minigrad import RowSparse, Tensor, backend
 from minigrad.backend import in_order, read_only
+from minigrad.checks import count
 from minigrad.cuda import Recording
 from minigrad.tape import Write, tick
 from optim import captured
@@ -22,9 +23,10 @@ from optim.formula import Formula, contract
 from optim.formula.cuda import Batch, Kernel
 from optim.formula.execution import Choice, chosen_execution, executor
 from optim.formula.plan import Plan
-from optim.hyperparameters import count
 from optim.interrupt import uninterrupted
+from optim.memory import beside
 from optim.optimizer import Closure, Optimizer, Options
+from optim.scratch import Scratch, Shape
 
 Piece = tuple[Any, ...]
 """Of the work of a step, what it does to one parameter, in this order:
@@ -52,6 +54,7 @@ class Binding:
         "flats",
         "kind",
         "on_host",
+        "place",
         "plain",
         "plan",
         "prepare",
@@ -69,6 +72,7 @@ class Binding:
         self.data = data = p.data
         self.shape, self.dtype, self.device = data.shape, data.dtype, p.device
         self.on_host = isinstance(data, np.ndarray)
+        self.place = None if self.on_host else data.device  # CuPy makes an object each time it is asked
         self.kind = np.ndarray if self.on_host else type(data)  # of the arrays that gradients are
         self.complex = data.dtype.kind == "c"
         self.plain = self.on_host and not self.complex and data.base is None
@@ -111,6 +115,8 @@ class Binding:
         ready = g.flags.carray if self.on_host else g.flags.c_contiguous
         views = g.base is not None or self.data.base is not None
         shared = backend.namespace(g).may_share_memory(g, self.data) if views else g is self.data
+        if ready and not shared and isinstance(self.run, Kernel):  # which takes no more than its address
+            return g
         g = g.ravel() if ready and not shared else g.flatten()
         return g.view(self.flat.dtype) if self.complex else g
 
@@ -120,12 +126,13 @@ class Settled:
 
     given: all of them, checked.
     settings: those that the formula takes.
+    read: those that `update` reads.
     """
 
-    __slots__ = ("given", "plans", "settings")
+    __slots__ = ("given", "plans", "read", "settings")
 
-    def __init__(self, given: tuple[Any, ...], settings: tuple[Any, ...]) -> None:
-        self.given, self.settings = given, settings
+    def __init__(self, given: tuple[Any, ...], settings: tuple[Any, ...], read: dict[str, Any]) -> None:
+        self.given, self.settings, self.read = given, settings, read
         self.plans: dict[Any, Plan] = {}  # by `first`: the plan of the last step
 
 
@@ -147,7 +154,8 @@ class ElementwiseOptimizer(Optimizer):
     switched: arrays that a setting switches on: where they are missing in a loaded state, they start fresh.
     scratch: arrays of the formula that nothing remembers; a `Scalar` is one.
     reduces: whether the algorithm needs more than its formula: see `update`.
-    read: settings that `update` reads; they are numbers.
+    read: settings that `update` reads.
+    takes_complex: whether a complex parameter is stepped, as two real numbers an element.
     """
 
     formula: Formula
@@ -156,6 +164,7 @@ class ElementwiseOptimizer(Optimizer):
     scratch: ClassVar[tuple[str, ...]] = ()
     reduces: ClassVar[bool] = False
     read: ClassVar[tuple[str, ...]] = ()
+    takes_complex: ClassVar[bool] = True
     capturable = True
     _settings: ClassVar[Any]  # group -> the values of its settings, in the order of the formula
     _given: ClassVar[Any]  # group -> the same, and those that the formula does not take
@@ -176,12 +185,14 @@ class ElementwiseOptimizer(Optimizer):
         self._settled: dict[int, Settled] = {}
         self._batches: dict[int, tuple[list[Binding], Batch]] = {}
         self._choice: Choice | None = None
+        self._scratch = Scratch()
         contract.check_returns(type(self))
         super().__init__(params, defaults, **options)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._bindings, self._settled, self._batches, self._choice = {}, {}, {}, None
+        self._scratch = Scratch()
 
     def validate(self, group: dict[str, Any]) -> None:
         """See Optimizer.validate. A setting that only the formula names is a finite number, True, False or None."""
@@ -195,9 +206,17 @@ class ElementwiseOptimizer(Optimizer):
         """
         return 0.0
 
+    def state_shape(self, name: str, shape: Shape) -> Any:
+        """Shape of a state array of a parameter of this shape, by default the same; None where it has none."""
+        return shape
+
+    def scratch_shapes(self, shape: Shape) -> list[Shape]:
+        """Shapes of the work space that `update` takes for a parameter of this shape; all parameters share it."""
+        return []
+
     def _started(self, name: str, group: dict[str, Any], p: Tensor) -> Any:
         initial = self.initial(name, group, p)
-        array = np.empty_like(p.data)
+        array = self._memory(name, p.data, self.state_shape(name, p.shape))
         if backend.is_array(initial):
             array[...] = initial
         elif array.dtype.kind == "c":  # two real numbers an element, each with its own state
@@ -205,6 +224,10 @@ class ElementwiseOptimizer(Optimizer):
         else:
             array[...] = initial
         return array
+
+    def _memory(self, name: str, data: Any, shape: Shape) -> Any:
+        """Room for an array of the formula, where a loop over it and the parameter's `data` does not wait."""
+        return beside(data, shape, self.formula.arrays.index(name) - 1)
 
     def row_sparse(self, g: RowSparse, group: dict[str, Any]) -> Any:
         """A row-sparse gradient as the algorithm takes it: for its rows alone, or as an array of all of them.
@@ -258,29 +281,36 @@ class ElementwiseOptimizer(Optimizer):
 
     def _loaded(self, saved: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Any]:
         groups, state = super()._loaded(saved)
-        needed = {key for name, key in self.state_keys.items() if name not in self.switched}
-        needed |= {*self.numbers, *(("step",) if self.formula.counted else ())}
+        always = {*self.numbers, *(("step",) if self.formula.counted else ())}
         for p, entry in state.items():
             if not isinstance(p, Tensor):
                 continue
+            shapes = {key: self.state_shape(name, p.shape) for name, key in self.state_keys.items()}
+            needed = {
+                key for name, key in self.state_keys.items() if name not in self.switched and shapes[key] is not None
+            }
             foreign = sorted(entry.keys() & (KEPT - {"step", *self.state_keys.values(), *self.numbers}))
             if foreign:
                 raise ValueError(
                     f"{type(self).__name__}.load_state_dict: the state of a parameter of shape {p.shape} has "
                     f"{', '.join(foreign)}, which {type(self).__name__} does not keep; is it of another optimizer?"
                 )
-            missing = sorted(key for key in needed if entry.get(key) is None)
+            missing = sorted(key for key in always | needed if entry.get(key) is None)
             if missing:
                 raise ValueError(
                     f"{type(self).__name__}.load_state_dict: the state of a parameter of shape {p.shape} has no "
                     f"{', '.join(missing)}, only {', '.join(entry)}"
                 )
-            for key in self.state_keys.values():
-                if entry.get(key) is not None and getattr(entry[key], "shape", None) != p.shape:
+            for key, shape in shapes.items():
+                if entry.get(key) is not None and getattr(entry[key], "shape", None) != shape:
                     raise ValueError(
                         f"{type(self).__name__}.load_state_dict: {key} has shape {getattr(entry[key], 'shape', ())}, "
                         f"its parameter {p.shape}"
                     )
+            for name, key in self.state_keys.items():
+                if entry.get(key) is not None:
+                    loaded, entry[key] = entry[key], self._memory(name, p.data, entry[key].shape)
+                    entry[key][...] = loaded
             if self.formula.counted:
                 entry["step"] = count("load_state_dict: step", entry["step"])
         return groups, state
@@ -289,14 +319,16 @@ class ElementwiseOptimizer(Optimizer):
         states = self.state
         now = tick()
         reduces = self.reduces
-        launched = not reduces and self._launched(work)
+        launched = self._launched(work)
         last, settings = None, {}
         for p, binding, g, constants, t, numbers, new, group in work:
-            if reduces:
+            if launched:
+                pass
+            elif reduces:
                 if group is not last:
-                    last, settings = group, {key: float(group[key]) for key in self.read}
+                    last, settings = group, self._read(group)
                 self.update(binding, g, constants, settings)
-            elif not launched:
+            else:
                 binding.run(binding.flat, g, *binding.flats, constants)
             if binding.copies:
                 for array, flat in binding.copies:
@@ -320,16 +352,18 @@ class ElementwiseOptimizer(Optimizer):
         """
         if not work or not isinstance(work[0][1].run, Kernel):
             return False
-        launches: dict[Any, tuple[Kernel, Any, list[Binding], list[Any]]] = {}
-        for _, binding, g, constants, *_ in work:
+        launches: dict[Any, tuple[Kernel, Any, list[Binding], list[Any], Any]] = {}
+        for _, binding, g, constants, *_, group in work:
             if not isinstance(binding.run, Kernel):
                 return False
-            launch = launches.setdefault(
-                (id(binding.run), id(constants), binding.device), (binding.run, constants, [], [])
-            )
+            key = id(binding.run), id(constants), binding.device
+            launch = launches.setdefault(key, (binding.run, constants, [], [], group))
             launch[2].append(binding)
             launch[3].append(g)
-        for number, (kernel, constants, bindings, gradients) in enumerate(launches.values()):
+        for number, (kernel, constants, bindings, gradients, group) in enumerate(launches.values()):
+            if self.reduces:
+                self.update_together(bindings, gradients, constants, self._read(group))
+                continue
             known, batch = self._batches.get(number, (None, None))
             if batch is None or batch.kernel is not kernel or known != bindings:
                 rows = [(b.flat, g, *b.flats) for b, g in zip(bindings, gradients, strict=True)]
@@ -343,9 +377,20 @@ class ElementwiseOptimizer(Optimizer):
     def update(self, binding: Binding, g: Any, constants: Any, settings: dict[str, Any]) -> None:
         """What happens to one parameter where `reduces` is set: reductions, and formulas before and after them.
 
-        settings: those that `read` names; in a captured step each is an array of shape () in place of a number.
+        settings: those that `read` names; in a captured step each float is an array of shape ().
         """
         raise NotImplementedError(f"{type(self).__name__} has no update()")
+
+    def update_together(
+        self, bindings: list[Binding], gradients: list[Any], constants: Any, settings: dict[str, Any]
+    ) -> None:
+        """`update` of parameters of a group on one GPU, of one type, at the same step, in as few launches as can be."""
+        for binding, g in zip(bindings, gradients, strict=True):
+            self.update(binding, g, constants, settings)
+
+    def _read(self, group: dict[str, Any]) -> dict[str, Any]:
+        number = next(i for i, other in enumerate(self.param_groups) if other is group)
+        return self.settle(number, group).read
 
     def settle(self, number: int, group: dict[str, Any]) -> Settled:
         """The group's settings for the formula, checked where they have changed."""
@@ -357,7 +402,8 @@ class ElementwiseOptimizer(Optimizer):
             pass
         checked = dict(group)
         self.validate(checked)
-        settled = self._settled[number] = Settled(self._given(checked), self._settings(checked))
+        read = {key: checked[key] for key in self.read}
+        settled = self._settled[number] = Settled(self._given(checked), self._settings(checked), read)
         return settled
 
     def stage(self, p: Tensor, state: dict[str, Any] | None, group: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -375,6 +421,7 @@ class ElementwiseOptimizer(Optimizer):
         keys = frozenset(self.state_keys.values()) if sees_first else frozenset()
         stages: dict[Any, Any] = {}  # what parameters at the same step share: plan and constants
         stage: Any = stages  # no stage is equal to it
+        ndarray = np.ndarray
         t = first = before = prepare = None
         for p in params:
             g = p._grad  # `p.grad` would make a Tensor of what `backward` left as an array
@@ -400,25 +447,37 @@ class ElementwiseOptimizer(Optimizer):
             binding, new = bindings.get(p), None
             if binding is None or not binding.holds(plan, p, state):
                 binding, new = self._bind(plan, p, state, group)
-            if g.__class__ is not np.ndarray:
+            if g.__class__ is not ndarray:
                 g = g.data
             if (
-                g.shape != binding.shape
-                or (g.dtype is not binding.dtype and g.dtype != binding.dtype)
-                or g.__class__ is not binding.kind
-                or (not binding.on_host and g.device != binding.data.device)
+                binding.plain
+                and g.shape == binding.shape
+                and g.dtype is binding.dtype
+                and g.__class__ is ndarray
+                and g.base is None
+                and g is not binding.data
+                and g.flags.carray
             ):
-                binding, g = self._bound_rows(binding, p, g, group)
+                g = g.ravel()
+            else:
+                binding, g = self._fitted(binding, p, g, group)
             if prepare is not binding.prepare:
                 prepare = binding.prepare
                 if prepare not in prepared:
                     prepared[prepare] = prepare(values, constants_of_plan)
                 constants = prepared[prepare]
-            if not binding.plain or g.base is not None or g is binding.data or not g.flags.carray:
-                g = binding.flattened(g)
-            elif g.ndim != 1:
-                g = g.ravel()
             work.append((p, binding, g, constants, t, numbers, new, group))
+
+    def _fitted(self, binding: Binding, p: Tensor, g: Any, group: dict[str, Any]) -> tuple[Binding, Any]:
+        """Any gradient as a vector that the plan takes, and what takes it: where it is row-sparse, its rows, bound."""
+        if (
+            g.shape != binding.shape
+            or g.dtype != binding.dtype
+            or g.__class__ is not binding.kind
+            or (not binding.on_host and g.device != binding.place)
+        ):
+            binding, g = self._bound_rows(binding, p, g, group)
+        return binding, binding.flattened(g)
 
     def _bound_rows(self, binding: Binding, p: Tensor, g: Any, group: dict[str, Any]) -> tuple[Binding, Any]:
         """What a row-sparse gradient is run with: its rows, bound, and their values; hardly any other does fit."""
@@ -464,17 +523,23 @@ class ElementwiseOptimizer(Optimizer):
         binding = Binding(plan, p, state)
         new = {}
         data = p.data
+        if binding.complex and not self.takes_complex:
+            raise RuntimeError(
+                f"{type(self).__name__}.step: complex parameters are not supported, got one of shape {data.shape}"
+            )
         for name in plan.arrays[2:]:
             if name in self.scratch:
                 binding.flats.append(
-                    np.empty_like(binding.flat, shape=(1,) if name in plan.scalars else binding.flat.shape)
+                    self._memory(name, binding.flat, (1,) if name in plan.scalars else binding.flat.shape)
                 )
                 continue
-            key = self.state_keys[name]
+            key, shape = self.state_keys[name], self.state_shape(name, data.shape)
+            if shape is None:
+                continue
             array = state.get(key)
             if array is None:
                 array = new[key] = self._started(name, group, p)
-            elif array.shape != data.shape or array.dtype != data.dtype:
+            elif array.shape != shape or array.dtype != data.dtype:
                 raise ValueError(
                     f"{type(self).__name__}.step: state {key!r} of shape {array.shape} {array.dtype} for a parameter "
                     f"of shape {data.shape} {data.dtype}"
@@ -482,6 +547,10 @@ class ElementwiseOptimizer(Optimizer):
             binding.add(key, array)
         if any(read_only(array) for array in (data, *(array for _, array in binding.arrays))):
             raise ValueError(f"{type(self).__name__}.step: an array of a parameter of shape {data.shape} is read-only")
+        shared = self.scratch_shapes(data.shape)
+        if shared:
+            params = (q for group in self.param_groups for q in group["params"])
+            binding.flats += self._scratch.take(p, self.scratch_shapes, params)
         binding.run, binding.prepare = executor(self.formula, plan, binding.flat)
         self._bindings[p] = binding
         return binding, new

@@ -17,8 +17,8 @@ import numpy as np
 
 from minigrad import RowSparse, Tensor, ops
 from optim.elementwise import ElementwiseOptimizer
-from optim.lamb import LAMB, lamb, ratio_of_norms
-from optim.lars import LARS, local_rate
+from optim.lamb import LAMB, lamb, trust_ratio
+from optim.lars import LARS, local_rate, norm
 from optim.prodigy import Prodigy, estimate, factors, fresh
 from optim.sparse_adam import SparseAdam
 
@@ -135,7 +135,7 @@ class pure:  # noqa: N801 (used like a function)
             self._check_fit(f"state {key!r}", arrays[name], p)
         if isinstance(optimizer, LARS):
             settings = (group[name] for name in ("weight_decay", "trust_coefficient", "eps"))
-            arrays["kappa"] = local_rate(p.reshape(-1), g.reshape(-1), *settings)
+            arrays["kappa"] = local_rate(norm(p.reshape(-1)), norm(g.reshape(-1)), *settings)
         if isinstance(optimizer, Prodigy):
             d = group["d"]
             arrays["d"] = _as(p.dtype, d if isinstance(d, Tensor) else Tensor(np.full_like(p.data, d, shape=())))
@@ -149,7 +149,7 @@ class pure:  # noqa: N801 (used like a function)
             results = dict(zip(formula.returns, answers, strict=True))
             if isinstance(optimizer, LAMB):
                 u = results["u"]
-                (results["p"],) = lamb(p, u, group["lr"] * ratio_of_norms(p.reshape(-1), u.reshape(-1)))
+                (results["p"],) = lamb(p, u, group["lr"] * trust_ratio(norm(p.reshape(-1)), norm(u.reshape(-1))))
         new = entry | {n: results[n] for n in numbers} | ({"step": t} if formula.counted else {})
         for name, key in keys.items():
             value = results.get(name, arrays[name])

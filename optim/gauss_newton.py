@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from minigrad.curvature import norm
+from minigrad.vectors import norm
 from optim.closure import NO_LOWER_POINT, NOT_FINITE
 from optim.least_squares import Residuals, column_norms, half_square, solved
 from optim.optimizer import Options

@@ -6,10 +6,11 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from minigrad.checks import BETAS, NONNEGATIVE, flag
+from minigrad.many import norms
 from optim.elementwise import Binding, ElementwiseOptimizer
 from optim.formula import Scalar, formula, sqrt
 from optim.formula.execution import executor
-from optim.hyperparameters import BETAS, NONNEGATIVE, flag
 from optim.lars import norm, ratio
 from optim.optimizer import Options
 
@@ -95,13 +96,26 @@ class LAMB(ElementwiseOptimizer):
         """The direction, its step size by the ratio of norms, then the step."""
         binding.run(binding.flat, g, *binding.flats, constants)
         u = binding.flats[-1]
-        alpha = (settings["lr"] * ratio_of_norms(binding.flat, u)).astype(u.dtype).reshape(1)
+        alpha = (settings["lr"] * trust_ratio(norm(binding.flat), norm(u))).astype(u.dtype).reshape(1)
         plan, numbers = lamb.plan(())
         run, prepare = executor(lamb, plan, binding.flat)
         run(binding.flat, u, alpha, prepare((), numbers))
 
+    def update_together(
+        self, bindings: list[Binding], gradients: list[Any], constants: Any, settings: dict[str, Any]
+    ) -> None:
+        """The same of all parameters, each of the three at once."""
+        points, directions = [b.flat for b in bindings], [b.flats[-1] for b in bindings]
+        rows = [(b.flat, g, *b.flats) for b, g in zip(bindings, gradients, strict=True)]
+        bindings[0].run.run(rows, constants)
+        p_norms, u_norms = norms(points + directions).reshape(2, -1)
+        alphas = (settings["lr"] * trust_ratio(p_norms, u_norms)).reshape(-1, 1)
+        plan, numbers = lamb.plan(())
+        kernel: Any
+        kernel, prepare = executor(lamb, plan, points[0])
+        kernel.run([*zip(points, directions, alphas, strict=True)], prepare((), numbers))
 
-def ratio_of_norms(p: Any, u: Any) -> Any:
-    """‖p‖/‖u‖ of a parameter and its direction, which are vectors: arrays or Tensors; 1 where either is 0."""
-    p_norm, u_norm = norm(p), norm(u)
+
+def trust_ratio(p_norm: Any, u_norm: Any) -> Any:
+    """‖p‖/‖u‖ of a parameter and its direction, arrays or Tensors; 1 where either is 0."""
     return ratio(p_norm, u_norm, (p_norm != 0) & (u_norm != 0))

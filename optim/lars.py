@@ -7,9 +7,10 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad import Tensor, ops
+from minigrad.checks import NONNEGATIVE, flag
+from minigrad.many import norms
 from optim.elementwise import Binding, ElementwiseOptimizer
 from optim.formula import Scalar, formula
-from optim.hyperparameters import NONNEGATIVE, flag
 from optim.optimizer import Options
 
 
@@ -99,13 +100,21 @@ class LARS(ElementwiseOptimizer):
     @np.errstate(all="ignore")
     def update(self, binding: Binding, g: Any, constants: Any, settings: dict[str, Any]) -> None:
         """κ, then the formula."""
-        binding.flats[-1][...] = local_rate(binding.flat, g, **settings)
+        binding.flats[-1][...] = local_rate(norm(binding.flat), norm(g), **settings)
         binding.run(binding.flat, g, *binding.flats, constants)
 
+    def update_together(
+        self, bindings: list[Binding], gradients: list[Any], constants: Any, settings: dict[str, Any]
+    ) -> None:
+        """The same of all parameters, each of the two at once."""
+        p_norms, g_norms = norms([b.flat for b in bindings] + gradients).reshape(2, -1)
+        kappas = local_rate(p_norms, g_norms, **settings).reshape(-1, 1)
+        rows = [(b.flat, g, *b.flats[:-1], k) for b, g, k in zip(bindings, gradients, kappas, strict=True)]
+        bindings[0].run.run(rows, constants)
 
-def local_rate(p: Any, g: Any, weight_decay: Any, trust_coefficient: Any, eps: Any) -> Any:
-    """κ of a parameter and its gradient, which are vectors: arrays or Tensors."""
-    p_norm, g_norm = norm(p), norm(g)
+
+def local_rate(p_norm: Any, g_norm: Any, weight_decay: Any, trust_coefficient: Any, eps: Any) -> Any:
+    """κ of a parameter by its norm and its gradient's: arrays or Tensors."""
     size = g_norm + weight_decay * p_norm + eps
     return ratio(trust_coefficient * p_norm, size, (p_norm != 0) & (g_norm != 0))
 

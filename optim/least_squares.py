@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.curvature import binade, dot, jacobian_products, join, norm, split
-from optim.closure import largest
+from minigrad.curvature import jacobian_products
+from minigrad.vectors import binade, dot, join, largest, norm, split
 from optim.second_order import Recorded
 
 

@@ -8,9 +8,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from minigrad.curvature import norm
+from minigrad.checks import POSITIVE
+from minigrad.vectors import norm
 from optim.closure import NO_LOWER_POINT, NOT_FINITE
-from optim.hyperparameters import POSITIVE
 from optim.least_squares import Residuals, column_norms, half_square, solved
 from optim.optimizer import Options
 from optim.second_order import STATIONARY, SecondOrderOptimizer

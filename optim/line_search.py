@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad.curvature import binade
-from optim.closure import Objective, largest
+from minigrad.vectors import binade, dot, largest
+from optim.closure import Objective
 
 EXPONENTS = 340
 """Gradients are divided by powers of 2 to a multiple of this, so that their squares are below 2³⁵⁰."""
@@ -58,19 +58,6 @@ def moved(x: Any, t: float, d: Any) -> Any:
     """x + t·d."""
     step = np.multiply(d, t)
     return np.add(x, step, out=step)
-
-
-@np.errstate(all="ignore")
-def dot(a: Any, b: Any) -> float:
-    """aᵀb as a Python number, also where products leave the range of the arrays' type."""
-    product, limits = float(np.dot(a, b)), np.finfo(a.dtype)
-    if limits.smallest_normal / limits.eps <= abs(product) < math.inf:
-        return product
-    sizes = largest(a), largest(b)
-    if not all(0 < size < math.inf for size in sizes):
-        return product
-    u, v = map(binade, sizes)
-    return float(np.dot(a / u, b / v)) * u * v
 
 
 def unit(gradient: Any) -> float:

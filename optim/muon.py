@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 
-from optim.arraywise import ArraywiseOptimizer, Shape, Weight, lerp
-from optim.hyperparameters import FINITE, NONNEGATIVE, flag, one_of, tuple_of, whole
+from minigrad.checks import FINITE, NONNEGATIVE, flag, one_of, tuple_of, whole
+from minigrad.cublas import matmul
+from optim.elementwise import Binding, ElementwiseOptimizer
+from optim.formula import Scalar, Stages, formula, lerp
+from optim.lars import norm
 from optim.optimizer import Options
+from optim.scratch import Shape
 
 
-class _Numbers(NamedTuple):
-    lr_adjusted: Any
-    kept: Any  # 1 - lr·λ
-    weight: Weight  # 1 - μ
-    ahead: Weight | None  # μ, where the momentum is Nesterov's
-    coefficients: tuple[Any, ...]
-    steps: int
-    eps: Any
+@formula
+def muon_direction(b, g, d, *, momentum, nesterov):
+    b = lerp(b, g, 1 - momentum)
+    if nesterov:
+        d = lerp(g, b, momentum)
+    else:
+        d = b
+    return b, d
 
 
-class Muon(ArraywiseOptimizer):
+@formula
+def muon(p, o, kappa: Scalar, *, lr, weight_decay):
+    p = (1 - lr * weight_decay) * p - lr * kappa * o
+    return p
+
+
+class Muon(ElementwiseOptimizer):
     """Muon: P ← (1 - lr·λ)·P - lr'·O, where O is nearly the orthogonal matrix next to the momentum.
 
     B ← μ·B + (1 - μ)·G. With Nesterov's momentum D = (1 - μ)·G + μ·B, without it D = B. O is D/max(‖D‖, ε) after k
     Newton-Schulz steps X ← a·X + (b·A + c·A²)·X, A = XXᵀ, which bring all singular values near 1. lr' is lr·√max(1,
-    rows/columns), or 0.2·lr·√max(rows, columns).
+    rows/columns), or 0.2·lr·√max(rows, columns): κ·lr in the formula.
 
     Only for matrices, as the weights of hidden layers are; let another optimizer have the rest.
 
@@ -64,6 +74,11 @@ class Muon(ArraywiseOptimizer):
     [[0.91112, -1.827515], [2.734679, 0.457538]]
     """
 
+    formula = Stages(("b",), muon_direction, muon)
+    state_keys = {"b": "momentum_buffer"}
+    reduces = True
+    read = ("ns_coefficients", "ns_steps", "eps", "adjust_lr_fn")
+    takes_complex = False
     ranges = {
         "lr": NONNEGATIVE,
         "weight_decay": NONNEGATIVE,
@@ -110,49 +125,24 @@ class Muon(ArraywiseOptimizer):
             if p.ndim != 2:
                 raise ValueError(f"Muon: expected parameters with two axes, got one of shape {p.shape}")
 
-    def state_shapes(self, shape: Shape) -> dict[str, Shape]:
-        """Of B."""
-        return {"momentum_buffer": shape}
-
     def scratch_shapes(self, shape: Shape) -> list[Shape]:
-        """Of X, lying on its long side, of A, and of a product with each."""
-        low, high = sorted(shape)
-        return [(low, high), (low, high), (low, low), (low, low)]
+        """Of D and of a product with it, of A and A², and of κ."""
+        low = min(shape)
+        return [shape, shape, (low, low), (low, low), (1,)]
 
-    def computed(self, settings: dict[str, Any], t: int, shape: Shape) -> _Numbers:
-        """Those of a matrix of this shape."""
-        lr, mu = settings["lr"], settings["momentum"]
-        return _Numbers(
-            float(lr * _ratio(settings["adjust_lr_fn"], *shape)),
-            float(1 - lr * settings["weight_decay"]),
-            Weight.of(1 - mu),
-            Weight.of(mu) if settings["nesterov"] else None,
-            tuple(map(float, settings["ns_coefficients"])),
-            settings["ns_steps"],
-            float(settings["eps"]),
-        )
-
-    def update(self, p: Any, g: Any, state: dict[str, Any], numbers: _Numbers, scratch: list[Any]) -> None:
-        """P ← (1 - lr·λ)·P - lr'·O."""
-        p, g, buffer = (_wide(array) for array in (p, g, state["momentum_buffer"]))
-        x, product = scratch[:2]
-        lerp(buffer, g, numbers.weight, product)
-        if numbers.ahead is not None:
-            x[...] = g
-            lerp(x, buffer, numbers.ahead, product)
-        else:
-            x[...] = buffer
-        np.divide(x, np.maximum(np.sqrt(np.sum(np.square(x, out=product))), numbers.eps), out=x)
-        _newton_schulz(numbers.coefficients, numbers.steps, *scratch)
-        np.multiply(x, numbers.lr_adjusted, out=x)
-        np.multiply(p, numbers.kept, out=p)
-        np.subtract(p, x, out=p)
-
-
-def _wide(matrix: Any) -> Any:
-    """A matrix or its transpose, whichever is no taller than wide."""
-    rows, columns = matrix.shape
-    return matrix.T if rows > columns else matrix
+    @np.errstate(all="ignore")
+    def update(self, binding: Binding, g: Any, constants: Any, settings: dict[str, Any]) -> None:
+        """D; O, whose norm and products are array code; then the step."""
+        if not g.size:
+            return
+        b, d, product, gram, square, kappa = binding.flats
+        kappa[...] = _ratio(settings["adjust_lr_fn"], *binding.shape)
+        binding.run(muon_direction, constants, b, g, d.ravel())
+        np.divide(d, np.maximum(norm(d.ravel()), settings["eps"]), out=d)
+        for _ in range(settings["ns_steps"]):
+            _newton_schulz(d, settings["ns_coefficients"], gram, square, out=product)
+            d, product = product, d
+        binding.run(muon, constants, binding.flat, d.ravel(), kappa)
 
 
 def _ratio(adjustment: str | None, rows: int, columns: int) -> float:
@@ -162,15 +152,22 @@ def _ratio(adjustment: str | None, rows: int, columns: int) -> float:
     return math.sqrt(max(1, rows / columns))
 
 
-def _newton_schulz(coefficients: tuple[Any, ...], steps: int, x: Any, product: Any, gram: Any, square: Any) -> None:
-    """X ← a·X + (b·A + c·A²)·X with A = XXᵀ, so many times, in place."""
+LARGE = 512
+"""From how many rows on what NumPy does for an array times its own transpose, half of the work, takes less time."""
+
+
+def _newton_schulz(x: Any, coefficients: tuple[Any, ...], gram: Any, square: Any, out: Any) -> None:
+    """(a + b·A + c·A²)·X with A = XXᵀ; where X is taller than wide, X·(a + b·A + c·A²) with A = XᵀX."""
     a, b, c = coefficients
-    for _ in range(steps):
-        np.matmul(x, x.T, out=gram)
-        np.matmul(gram, gram, out=square)
-        np.multiply(gram, b, out=gram)
-        np.multiply(square, c, out=square)
-        np.add(gram, square, out=gram)
-        np.matmul(gram, x, out=product)
-        np.multiply(x, a, out=x)
-        np.add(x, product, out=x)
+    tall, large = x.shape[0] > x.shape[1], len(gram) >= LARGE
+    if not large:
+        out[...] = x
+    turned = x.T if large else out.T
+    matmul(*((turned, x) if tall else (x, turned)), out=gram)
+    matmul(gram, gram.T if large else gram, out=square)
+    np.multiply(gram, b, out=gram)
+    np.multiply(square, c, out=square)
+    np.add(gram, square, out=square)
+    diagonal = square.ravel()[:: len(square) + 1]
+    np.add(diagonal, a, out=diagonal)
+    matmul(*((x, square) if tall else (square, x)), out=out)

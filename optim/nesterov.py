@@ -7,10 +7,10 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad import Tensor, backend
+from minigrad.checks import NONNEGATIVE, flag
 from minigrad.tape import Write
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula
-from optim.hyperparameters import NONNEGATIVE, flag
 from optim.interrupt import uninterrupted
 from optim.optimizer import Closure, Options
 

@@ -9,9 +9,10 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad import Tensor
-from minigrad.curvature import binade, dot, gradient_and_hvp, norm
+from minigrad.checks import POSITIVE, flag, from_one, optional, within
+from minigrad.curvature import gradient_and_hvp
+from minigrad.vectors import binade, dot, norm
 from optim.closure import NO_LOWER_POINT, NOT_FINITE
-from optim.hyperparameters import POSITIVE, count, flag, optional, within
 from optim.optimizer import Options
 from optim.second_order import STATIONARY, Recorded, SecondOrderOptimizer, single
 
@@ -123,7 +124,7 @@ class NewtonCG(SecondOrderOptimizer):
         "radius": POSITIVE,
         "max_radius": POSITIVE,
         "forcing": within(0.0, 1.0, open_low=True, open_high=True),
-        "max_cg": optional(lambda name, value: count(name, within(1)(name, value))),
+        "max_cg": optional(from_one),
         "maximize": flag,
     }
     remembers = {"radius": POSITIVE}

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, TypedDict, Unpack
 import numpy as np
 
 from minigrad import RowSparse, Tensor, backend, enable_grad
+from minigrad.checks import Check, flag
 from minigrad.tape import RemovableHandle
-from optim.hyperparameters import Check, flag
 
 Closure = Callable[[], Any]
 Hook = Callable[..., Any]
@@ -126,39 +126,22 @@ class Optimizer:
         self.param_groups.append(self._prepared_group(param_group, self.param_groups))
 
     def _prepared_group(self, given: Any, others: list[dict[str, Any]]) -> dict[str, Any]:
+        """A group with all its settings, checked, and its parameters in a list."""
         if not isinstance(given, Mapping):
             raise TypeError(f"a parameter group must be a dictionary, got a {type(given).__name__}")
         if "params" not in given:
             raise ValueError(f"a parameter group needs its parameters under 'params', got keys {list(given)}")
-        group = {**self.defaults, **given}
-        params = given["params"]
-        params = [params] if isinstance(params, Tensor) else list(_ordered(params))
-        named = [isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) for p in params]
-        if any(named):
-            if not all(named):
-                raise ValueError("params: either all parameters have names or none")
-            names = group["param_names"] = [name for name, _ in params]
-            if len(set(names)) != len(names):
-                raise ValueError(f"params: a name stands twice in {names}")
-            params = [p for _, p in params]
-        if any(("param_names" in g) != ("param_names" in group) for g in others if g["params"]) and params:
+        params, names = _apart(given["params"])
+        group = {**self.defaults, **given, "params": params, **({"param_names": names} if names else {})}
+        if params and any(("param_names" in g) != ("param_names" in group) for g in others if g["params"]):
             raise ValueError("params: either the parameters of all groups have names or those of none")
-        for p in params:
-            if not isinstance(p, Tensor):
-                hint = "; of a dictionary of parameters, pass values()" if isinstance(p, str) else ""
-                raise TypeError(f"params: an optimizer takes Tensors, got a {type(p).__name__}{hint}")
-            if not p.is_leaf:
-                raise ValueError(f"params: a tensor of shape {p.shape} was computed; an optimizer takes leaves")
-            if p.dtype.kind not in "fc":
-                raise TypeError(f"params: expected floating-point parameters, got {p.dtype}")
-        if len({id(p) for p in params}) != len(params):
-            self.repeats = True
-            warnings.warn("a parameter stands twice in one group; it will be updated twice a step", stacklevel=4)
         present = {id(p) for g in others for p in g["params"]}
         if any(id(p) in present for p in params):
             raise ValueError("params: a parameter stands in more than one group")
-        group["params"] = params
         self.validate(group)
+        if len({id(p) for p in params}) != len(params):
+            self.repeats = True
+            warnings.warn("a parameter stands twice in one group; it will be updated twice a step", stacklevel=4)
         return group
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -273,22 +256,7 @@ class Optimizer:
             raise ValueError(f"load_state_dict: no {' and no '.join(missing)} in a dictionary with keys {list(saved)}")
         if not isinstance(saved["state"], Mapping) or not isinstance(saved["param_groups"], list | tuple):
             raise TypeError("load_state_dict: expected a dictionary under 'state' and a list under 'param_groups'")
-        sizes = [[len(g["params"]) for g in side] for side in (self.param_groups, saved["param_groups"])]
-        if sizes[0] != sizes[1]:
-            raise ValueError(f"load_state_dict: groups of {sizes[0]} parameters here, of {sizes[1]} in the state")
-        groups = []
-        owners: dict[Any, Any] = {}
-        for own, loaded in zip(self.param_groups, saved["param_groups"], strict=True):
-            group = {
-                **own,
-                **{k: copy.deepcopy(v) for k, v in loaded.items() if k != "params"},
-                "params": own["params"],
-            }
-            owners.update(zip(loaded["params"], _matched(own, loaded), strict=True))
-            if "param_names" in own:
-                group["param_names"] = own["param_names"]
-            self.validate(group)
-            groups.append(group)
+        groups, owners = self._loaded_groups(saved["param_groups"])
         state: defaultdict[Any, Any] = defaultdict(dict)
         for key, entry in saved["state"].items():
             if not isinstance(key, int | np.integer):  # what a subclass keeps for no parameter
@@ -296,9 +264,32 @@ class Optimizer:
                 continue
             if key not in owners:
                 raise ValueError(f"load_state_dict: the state has an entry {key!r} that no group mentions")
+            if not (isinstance(entry, Mapping) and all(isinstance(name, str) for name in entry)):
+                raise TypeError(f"load_state_dict: expected a dictionary of names under state[{key!r}], got {entry!r}")
             p = owners[key]
             state[p] = {name: self._loaded_value(p, name, value) for name, value in entry.items()}
         return groups, state
+
+    def _loaded_groups(self, saved: Any) -> tuple[list[dict[str, Any]], dict[Any, Tensor]]:
+        """The groups with their saved settings, checked, and the parameter that each number of the state stands for."""
+        for i, group in enumerate(saved):
+            numbers = group.get("params") if isinstance(group, Mapping) else None
+            if not isinstance(numbers, list | tuple) or not all(isinstance(n, int | np.integer) for n in numbers):
+                raise TypeError(
+                    f"load_state_dict: expected a list of numbers under param_groups[{i}]['params'] in {saved}"
+                )
+        sizes = [[len(g["params"]) for g in side] for side in (self.param_groups, saved)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"load_state_dict: groups of {sizes[0]} parameters here, of {sizes[1]} in the state")
+        groups = []
+        owners: dict[Any, Any] = {}
+        for own, loaded in zip(self.param_groups, saved, strict=True):
+            kept = {key: own[key] for key in ("params", "param_names") if key in own}
+            group = own | {key: copy.deepcopy(v) for key, v in loaded.items() if key != "params"} | kept
+            owners.update(zip(loaded["params"], _matched(own, loaded), strict=True))
+            self.validate(group)
+            groups.append(group)
+        return groups, owners
 
     def _loaded_value(self, p: Tensor, name: str, value: Any) -> Any:
         """One value of a parameter's state, copied: an array on the parameter's device, or a number."""
@@ -363,6 +354,27 @@ def _counted(step: Callable[..., Any]) -> Callable[..., Any]:
         return answer
 
     return counted
+
+
+def _apart(given: Any) -> tuple[list[Tensor], list[str]]:
+    """The parameters of a group, and their names: none, or one for each."""
+    params = [given] if isinstance(given, Tensor) else list(_ordered(given))
+    names = [p[0] for p in params if isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str)]
+    if names and len(names) != len(params):
+        raise ValueError("params: either all parameters have names or none")
+    if len(set(names)) != len(names):
+        raise ValueError(f"params: a name stands twice in {names}")
+    if names:
+        params = [p for _, p in params]
+    for p in params:
+        if not isinstance(p, Tensor):
+            hint = "; of a dictionary of parameters, pass values()" if isinstance(p, str) else ""
+            raise TypeError(f"params: an optimizer takes Tensors, got a {type(p).__name__}{hint}")
+        if not p.is_leaf:
+            raise ValueError(f"params: a tensor of shape {p.shape} was computed; an optimizer takes leaves")
+        if p.dtype.kind not in "fc":
+            raise TypeError(f"params: expected floating-point parameters, got {p.dtype}")
+    return params, names
 
 
 def _ordered(params: Any) -> Iterator[Any]:

@@ -8,12 +8,12 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from minigrad import backend
+from minigrad import backend, many
+from minigrad.checks import BETAS, FRACTION, NONNEGATIVE, POSITIVE, flag, optional, within
 from minigrad.cuda import Recording, StaleError
 from optim import captured
 from optim.elementwise import Binding, ElementwiseOptimizer, Piece
 from optim.formula import Scalar, formula, sqrt
-from optim.hyperparameters import BETAS, FRACTION, NONNEGATIVE, POSITIVE, flag, optional, within
 from optim.optimizer import Options
 
 
@@ -205,15 +205,8 @@ class Prodigy(ElementwiseOptimizer):
 
     def _estimate(self, group: dict[str, Any], bindings: list[Binding], factors: Iterable[Any]) -> None:
         """The d of the next step, from what the formula left of all parameters of a group."""
-        devices = _devices(bindings)
-        number = float if len(devices) > 1 or devices == {"cpu"} else _in_double
-        travelled = size = 0.0
         with np.errstate(all="ignore"):
-            for binding in bindings:
-                *_, s, _, scratch, _ = binding.flats
-                travelled = travelled + number(scratch.sum())
-                np.absolute(s, out=scratch)
-                size = size + number(scratch.sum())
+            travelled, size = _sums(bindings)
             for key, value in estimate(group, factors, travelled, size).items():
                 if backend.is_array(value) and backend.is_array(group[key]):
                     group[key][...] = value  # where a captured step finds it
@@ -250,6 +243,22 @@ def estimate(shared: dict[str, Any], factors: Iterable[Any], travelled: Any, siz
     grown = _choose((d == d0) & (d_hat > d), d_hat, d) * growth_rate
     d = _choose(known, _choose(grown < largest, grown, largest), d)
     return {"d": d, "d_max": largest, "d_numerator": r}
+
+
+def _sums(bindings: list[Binding]) -> tuple[Any, Any]:
+    """Σ⟨g, p0 - p⟩ and Σ‖s‖₁ over all of these, added up in double."""
+    parts, s = [b.flats[-2] for b in bindings], [b.flats[-4] for b in bindings]
+    if many.together(parts):
+        return many.sums(parts).sum(dtype=np.float64), many.absolute_sums(s).sum(dtype=np.float64)
+    devices = _devices(bindings)
+    number = float if len(devices) > 1 or devices == {"cpu"} else _in_double
+    travelled: Any = 0.0
+    size: Any = 0.0
+    for part, sums in zip(parts, s, strict=True):
+        travelled = travelled + number(part.sum())
+        np.absolute(sums, out=part)
+        size = size + number(part.sum())
+    return travelled, size
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:

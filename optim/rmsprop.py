@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
+from minigrad.checks import FRACTION, NONNEGATIVE, flag
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
-from optim.hyperparameters import FRACTION, NONNEGATIVE, flag
 from optim.optimizer import Options
 
 

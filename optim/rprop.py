@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
+from minigrad.checks import NONNEGATIVE, POSITIVE, flag, tuple_of, within
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, maximum, minimum, sign, where
-from optim.hyperparameters import NONNEGATIVE, POSITIVE, flag, tuple_of, within
 from optim.optimizer import Options
 
 

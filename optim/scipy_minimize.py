@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Unpack
 import numpy as np
 
 from minigrad import Tensor, backend
+from minigrad.checks import NONNEGATIVE, flag, one_of, optional
 from minigrad.tensor import as_array
 from optim.closure import NOT_FINITE, ClosureOptimizer, Objective, Report
 from optim.flat import Flat
-from optim.hyperparameters import NONNEGATIVE, flag, one_of, optional
 from optim.optimizer import Options
 
 BOUNDED = ("L-BFGS-B", "TNC", "SLSQP", "trust-constr")

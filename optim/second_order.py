@@ -20,11 +20,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from minigrad import Tensor, enable_grad
-from minigrad.curvature import norm
+from minigrad.checks import Check, count
 from minigrad.tape import Node, tick
+from minigrad.vectors import norm
 from optim.closure import NOT_FINITE, ClosureOptimizer
 from optim.flat import Flat
-from optim.hyperparameters import Check, count
 from optim.interrupt import uninterrupted
 from optim.optimizer import Closure, Optimizer
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from minigrad import RowSparse, Tensor
+from minigrad.checks import BETAS, NONNEGATIVE, POSITIVE, flag
 from optim.elementwise import ElementwiseOptimizer, Piece
 from optim.formula import formula, sqrt
-from optim.hyperparameters import BETAS, NONNEGATIVE, POSITIVE, flag
 from optim.optimizer import Options
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from minigrad import Tensor, backend, no_grad
+from minigrad.checks import NONNEGATIVE, UNIT, count, flag, function, one_of, optional
 from minigrad.tensor import as_array
-from optim.hyperparameters import NONNEGATIVE, UNIT, count, function, one_of, optional
 from optim.interrupt import uninterrupted
 from optim.lr_scheduler.base import LRScheduler, all_or_nothing, checked_optimizer, for_each_group, shared
 from optim.lr_scheduler.schedule import half_cosine
@@ -81,11 +81,11 @@ class _Decay:
 
     def __init__(self, decay: float, warmup: bool, bias_correction: bool) -> None:
         self.decay: float = UNIT("EMA: decay", decay)
+        self.warmup, self.bias_correction = flag("EMA: warmup", warmup), flag("EMA: bias_correction", bias_correction)
         if warmup and bias_correction:
             raise ValueError("EMA: warmup and bias_correction both mend the beginning; choose one")
         if bias_correction and decay == 1:
             raise ValueError("EMA: bias_correction needs a decay below 1: an average that starts as 0 would stay there")
-        self.warmup, self.bias_correction = warmup, bias_correction
 
     def __call__(self, n: int) -> float:
         if self.warmup:
@@ -179,14 +179,16 @@ class AveragedModel:
     ) -> None:
         if avg_fn is not None and multi_avg_fn is not None:
             raise ValueError("AveragedModel: expected avg_fn or multi_avg_fn, got both")
+        _check_model("AveragedModel", model, "parameters", "buffers", "state_dict", "load_state_dict")
         self.module = copy.deepcopy(model)
         for p in self.module.parameters():
             p.grad = None
         if device is not None:
             self.module.to(device)
         self.n_averaged = 0
-        self.avg_fn, self.use_buffers = optional(function)("AveragedModel: avg_fn", avg_fn), use_buffers
+        self.avg_fn = optional(function)("AveragedModel: avg_fn", avg_fn)
         self.multi_avg_fn = optional(function)("AveragedModel: multi_avg_fn", multi_avg_fn)
+        self.use_buffers = flag("AveragedModel: use_buffers", use_buffers)
 
     def update_parameters(self, model: Any) -> None:
         """Take the model's parameters, as they are now, into the average.
@@ -195,7 +197,7 @@ class AveragedModel:
         it by `swapped_into`; nothing has changed then.
         """
         parameters, buffers = (
-            [(own.detach(), Tensor(_beside(own, tensor.data))) for own, tensor in pairs]
+            [(own.detach(), Tensor(backend.to_device(tensor.data, own.device))) for own, tensor in pairs]
             for pairs in self._pairs("update_parameters", model)
         )
         averaged = parameters + buffers if self.use_buffers else parameters
@@ -226,6 +228,7 @@ class AveragedModel:
 
     def _pairs(self, name: str, model: Any) -> tuple[list[tuple[Tensor, Tensor]], ...]:
         """Own parameters with the model's, and own buffers with the model's."""
+        _check_model(name, model, "parameters", "buffers")
         if any(id(tensor) in _swapped for tensor in (*model.parameters(), *model.buffers())):
             raise RuntimeError(f"{name}: the model holds averages already; leave that swapped_into block first")
         pairs = []
@@ -323,9 +326,10 @@ class AveragedModel:
         self.n_averaged = n_averaged
 
 
-def _beside(tensor: Tensor, array: Any) -> Any:
-    """An array on the device of a tensor."""
-    return array if backend.device_of(array) == tensor.device else backend.to_device(array, tensor.device)
+def _check_model(name: str, model: Any, *methods: str) -> None:
+    missing = [method for method in methods if not callable(getattr(model, method, None))]
+    if missing or isinstance(model, type):
+        raise TypeError(f"{name}: expected a model, with {'(), '.join(methods)}(), got a {type(model).__name__}")
 
 
 # --- other values for a while
@@ -352,13 +356,16 @@ def swapped(tensors: Iterable[Tensor], values: Iterable[Any]) -> Iterator[None]:
     already. When it raises, nothing has changed.
     """
     tensors, arrays = list(tensors), [as_array(value) for value in values]
+    for t in tensors:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"swapped: expected Tensors, got a {type(t).__name__}")
     shapes = [t.shape for t in tensors], [a.shape for a in arrays]
     if shapes[0] != shapes[1]:
         raise ValueError(f"swapped: expected values of shapes {shapes[0]}, got {shapes[1]}")
     ids = {id(t) for t in tensors}
     if ids & _swapped:
         raise RuntimeError("swapped: a tensor holds other values already; leave that block before entering another")
-    lent = [_beside(t, a).astype(t.dtype, copy=False) for t, a in zip(tensors, arrays, strict=True)]
+    lent = [backend.to_device(a, t.device).astype(t.dtype, copy=False) for t, a in zip(tensors, arrays, strict=True)]
     own = [t.data for t in tensors]
     _swapped.update(ids)
     try:
@@ -412,7 +419,7 @@ class SWALR(LRScheduler):
         anneal_strategy: str = "cos",
         last_epoch: int = -1,
     ) -> None:
-        swa_lrs = for_each_group("SWALR: swa_lr", checked_optimizer(optimizer), swa_lr)
+        swa_lrs = for_each_group("SWALR: swa_lr", checked_optimizer("SWALR", optimizer), swa_lr)
         swa_lrs = [NONNEGATIVE("SWALR: swa_lr", value) for value in swa_lrs]
         self.anneal_epochs = count("SWALR: anneal_epochs", anneal_epochs)
         self._anneal_strategy = one_of("cos", "linear")("SWALR: anneal_strategy", anneal_strategy)
@@ -466,6 +473,7 @@ def update_bn(loader: Iterable[Any], model: Any, device: str | None = None) -> N
     Afterwards every module is in the mode that it was in. A model without batch norm is left alone, and `loader` too.
     Raises ValueError where the loader gives no batch. Whatever raises, the statistics are then as before.
     """
+    _check_model("update_bn", model, "modules", "train")
     norms = [module for module in model.modules() if hasattr(module, "reset_running_stats")]
     if not norms:
         return

@@ -52,6 +52,7 @@ class Mutant(NamedTuple):
 
 
 NOT_MOVED = "while lr has always been 0, z and x are where they started"
+SAME_PRODUCT = "the same product of matrices, and test_stages.py has large ones"
 NEVER_COUPLED = "the decay of AdamW is always decoupled"
 EQUIVALENT: dict[str, dict[str, str]] = {
     "AdaHessian": {
@@ -63,10 +64,17 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         'start: float = {"eta": group["lr"], "mu": 1.0}.get(name, 0.0) -> '
         'start: float = {"eta": group["lr"], "mu": 1.0}.get(name, 1.0)': "the first step replaces ax",
     },
+    "Muon": {
+        "tall, large = x.shape[0] > x.shape[1], len(gram) >= LARGE -> "
+        "tall, large = x.shape[0] > x.shape[1], len(gram) < LARGE": SAME_PRODUCT,
+        "turned = x.T if large else out.T -> turned = x.T if not (large) else out.T": SAME_PRODUCT,
+        "matmul(gram, gram.T if large else gram, out=square) -> "
+        "matmul(gram, gram.T if not (large) else gram, out=square)": SAME_PRODUCT,
+    },
     "Nesterov": {"Write.of(data).now() -> pass": "what the tape is told, which is no part of the path"},
     "LARS": {
-        "binding.flats[-1][...] = local_rate(binding.flat, g, **settings) -> "
-        "binding.flats[1][...] = local_rate(binding.flat, g, **settings)": "the last of two",
+        "binding.flats[-1][...] = local_rate(norm(binding.flat), norm(g), **settings) -> "
+        "binding.flats[1][...] = local_rate(norm(binding.flat), norm(g), **settings)": "the last of two",
         "return a / b if defined else ops.ones_like(a.detach())": "of Tensors, for optim.functional's tests",
         "x = x.astype(np.float32) if x.dtype == np.float16 else x -> x = x": "of float16, for test_arrays.py",
     },

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import FINITE
 from optim.formula.definition import Formula
-from optim.hyperparameters import FINITE
 
 
 def settings_of(cls: Any) -> tuple[str, ...]:

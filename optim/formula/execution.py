@@ -13,6 +13,7 @@ from minigrad.backend import device_of
 from optim.formula import blocked, compiled, cuda
 from optim.formula.definition import Formula
 from optim.formula.plan import Plan
+from optim.formula.stages import Chain, StagesPlan
 
 EXECUTIONS = ("eager", "blocked", "numba", "cuda")
 Choice = tuple[str, int]
@@ -65,6 +66,8 @@ Prepare = Callable[[tuple[Any, ...], tuple[float, ...]], Any]
 
 def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
     """The plan ready to run on arrays of the type of `like`, made once for each execution and type."""
+    if isinstance(plan, StagesPlan):
+        return _chain(plan, like)
     on_host = isinstance(like, np.ndarray)
     on_device = device_of(like).startswith("cuda")
     name, threads = _chosen.get() or ("cuda" if on_device else "numba" if _numba and on_host else "blocked", 1)
@@ -87,6 +90,16 @@ def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
             run = compiled.compile_plan(plan, like.dtype, threads) if name == "numba" else cuda.Kernel(plan, like.dtype)
             made = run, lambda _, constants: np.array(constants, np.float64)
         plan.kernels[key] = made
+    return made
+
+
+def _chain(plan: StagesPlan, like: Any) -> tuple[Run, Prepare]:
+    stages = zip(plan.stages.formulas, plan.plans, strict=True)
+    runs, prepares = zip(*(executor(formula, part, like) for formula, part in stages), strict=True)
+    made: tuple[Run, Prepare] | None = plan.kernels.get(runs)
+    if made is None:
+        chain = Chain(plan, runs, prepares)
+        made = plan.kernels[runs] = chain, chain.prepare
     return made
 
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from minigrad import tensor
 from optim.formula import blocked, compiled, cuda
+from optim.formula.definition import Formula
 from optim.formula.plan import Plan
+from optim.formula.stages import StagesPlan
 
 
 def source(algorithm: type[Any], /, execution: str = "numba", **settings: Any) -> str:
@@ -20,8 +22,8 @@ def source(algorithm: type[Any], /, execution: str = "numba", **settings: Any) -
         that Numba compiles; "cuda", the kernel, for float32. The text is to be had without Numba and without a GPU.
     settings: as `latex` takes them.
 
-    Raises ValueError for another execution, TypeError for a class without a formula, and whatever the class raises for
-    its settings.
+    Of stages it is the text of one after the other. Raises ValueError for another execution, TypeError for a class
+    without a formula, and whatever the class raises for its settings.
 
     >>> import optim
     >>> print(optim.formula.source(optim.SGD, "blocked", weight_decay=0.1))
@@ -35,9 +37,16 @@ def source(algorithm: type[Any], /, execution: str = "numba", **settings: Any) -
     <BLANKLINE>
     """
     plan, _ = plan_of(algorithm, **settings)
+    if isinstance(plan, StagesPlan):
+        stages = zip(plan.stages.formulas, plan.plans, strict=True)
+        return "\n".join(_source(formula, part, execution) for formula, part in stages)
+    return _source(algorithm.formula, plan, execution)
+
+
+def _source(formula: Formula, plan: Plan, execution: str) -> str:
     match execution:
         case "eager":
-            return inspect.getsource(algorithm.formula.function)
+            return inspect.getsource(formula.function)
         case "blocked":
             return blocked.source(plan)[0]
         case "numba":
@@ -54,7 +63,7 @@ def plan_of(optimizer: Any, **settings: Any) -> tuple[Plan, tuple[Any, ...]]:
         raise TypeError(f"expected a class of optimizers with a formula, got {optimizer!r}")
     own = {"t": 1000, "first": False} | dict.fromkeys(optimizer.numbers)
     given = {name: settings.pop(name) for name in own if name in settings}
-    p = tensor(0.0, requires_grad=True)
+    p = tensor([[0.0]], requires_grad=True)
     made = optimizer([p], **settings)
     group = made.param_groups[0]
     own |= {name: made.initial(name, group, p) for name in optimizer.numbers} | given

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from optim.formula.plan import Plan
+from optim.formula.stages import StagesPlan
 from optim.formula.text import plan_of
 from optim.formula.vocabulary import ATOM, CONDITION, POWER, PRODUCT, SUM, VOCABULARY
 
@@ -25,7 +26,7 @@ SYMBOLS = {
     "eps": r"\epsilon", "weight_decay": r"\lambda", "lambd": r"\lambda_\eta", "momentum": r"\mu", "dampening": r"\tau",
     "momentum_decay": r"\psi", "mu_product": r"\Pi_\mu", "eta1": r"\eta^-", "eta2": r"\eta^+",
     "step_size1": r"s^{\min}", "step_size2": r"s^{\max}", "delta": r"\Delta", "difference": r"\Delta",
-    "weight": "w", "weight_sum": "W", "h_k": "h^k",
+    "beta2_decay": r"\tau", "least": r"\epsilon_1^2", "weight": "w", "weight_sum": "W", "h_k": "h^k",
 }  # fmt: skip
 GREEK = {"alpha", "beta", "eta", "gamma", "kappa", "mu", "rho"}
 SUFFIXES = {"hat": r"\hat {0}", "avg": r"\bar {0}", "prev": "{0}_{{t-1}}", "next": "{0}_{{t+1}}", "t": "{0}_t"}
@@ -38,14 +39,15 @@ _CALLS = {"sqrt": "sqrt", "abs": "absolute"}
 def latex(algorithm: Plan | type, /, **settings: Any) -> str:
     """The steps of an optimizer with these settings, as an `aligned` environment of LaTeX.
 
-    algorithm: a class of optimizers that has a formula, or a Plan.
+    algorithm: a class of optimizers that has a formula, or a Plan; of stages, one after the other.
     settings: of the class; also what its formula takes beside them: `t`, the number of the step (default 1000, when
         what changes after the first steps has changed), `first`, and the numbers it keeps.
 
     Raises TypeError for a class without a formula, and whatever the class raises for its settings.
     """
     plan = algorithm if isinstance(algorithm, Plan) else plan_of(algorithm, **settings)[0]
-    lines = (" ".join(equation) for equation in _Writer(plan).equations())
+    plans = plan.plans if isinstance(plan, StagesPlan) else [plan]
+    lines = (" ".join(equation) for one in plans for equation in _Writer(one).equations())
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n"
 
 

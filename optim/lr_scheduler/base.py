@@ -10,17 +10,24 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from minigrad import backend
-from optim.hyperparameters import FINITE, NONNEGATIVE, count, list_of, number
+from minigrad.checks import FINITE, NONNEGATIVE, Checked, count, flag, list_of, number, within
 from optim.lr_scheduler.schedule import Factor, Schedule
 from optim.optimizer import Optimizer
 
-STATE = {"base_lrs": list_of(number), "_last_lr": list_of(number), "last_epoch": number, "_step_count": count}
-"""What the keys of every state must have."""
+STATE = {
+    "base_lrs": list_of(FINITE),
+    "_last_lr": list_of(FINITE),
+    "last_epoch": within(-1),
+    "_step_count": count,
+    "_is_initial": flag,
+    "_get_lr_called_within_step": flag,
+}
+"""What the keys of every state must have; a scheduler's `ranges` say it of its own."""
 BOOKKEEPING = {"_step_count", "_is_initial", "_get_lr_called_within_step", "_last_lr"}
 """State keys that not every version of PyTorch has."""
 
 
-class LRScheduler:
+class LRScheduler(Checked):
     """Base class of all schedulers: it sets each group's lr, once when it is made and then at every `step`.
 
     Subclass it and give it `get_lr`, as in torch: it returns the groups' lrs for `self.last_epoch` and may read
@@ -57,7 +64,7 @@ class LRScheduler:
     _get_lr_called_within_step = False
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        self.optimizer = checked_optimizer(optimizer)
+        self.optimizer = checked_optimizer(type(self).__name__, optimizer)
         last_epoch = checked_epoch(f"{type(self).__name__}: last_epoch", last_epoch)
         self._steps_before = optimizer.steps_taken
         self.base_lrs = []
@@ -248,9 +255,9 @@ class Chainable(LRScheduler, Factor):
 # --- checks
 
 
-def checked_optimizer(optimizer: Any) -> Optimizer:
+def checked_optimizer(name: str, optimizer: Any) -> Optimizer:
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+        raise TypeError(f"{name}: optimizer must be an Optimizer, got a {type(optimizer).__name__}")
     return optimizer
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from optim.hyperparameters import count
+from minigrad.checks import count, list_of
 from optim.lr_scheduler.base import LRScheduler, checked_epoch, checked_optimizer
 from optim.lr_scheduler.plateau import ReduceLROnPlateau
 from optim.optimizer import Optimizer
@@ -30,7 +30,7 @@ class _Composite(LRScheduler):
                 raise TypeError(f"{name}: schedulers[{i}] must be a scheduler, got a {type(scheduler).__name__}")
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ValueError(f"{name}: schedulers[{i}] is a ReduceLROnPlateau, whose step needs metrics")
-        self.optimizer = checked_optimizer(optimizer or schedulers[0].optimizer)
+        self.optimizer = checked_optimizer(name, schedulers[0].optimizer if optimizer is None else optimizer)
         for i, scheduler in enumerate(schedulers):
             if scheduler.optimizer is not self.optimizer:
                 raise ValueError(f"{name}: schedulers[{i}] belongs to another optimizer")
@@ -66,10 +66,12 @@ class SequentialLR(_Composite):
     not increase; TypeError for what is no scheduler.
     """
 
+    ranges = {"_milestones": list_of(count)}
+
     def __init__(
         self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int], last_epoch: int = -1
     ) -> None:
-        self._take(schedulers, checked_optimizer(optimizer))
+        self._take(schedulers, checked_optimizer("SequentialLR", optimizer))
         if not isinstance(milestones, Iterable):
             raise TypeError(f"SequentialLR: milestones must be a list of steps, got {milestones!r}")
         milestones = [count("SequentialLR: milestones", milestone) for milestone in milestones]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from optim.hyperparameters import FINITE, NONNEGATIVE, POSITIVE, UNIT, flag, from_one, function, one_of, optional
+from minigrad.checks import FINITE, NONNEGATIVE, POSITIVE, UNIT, flag, from_one, function, list_of, one_of, optional
 from optim.lr_scheduler.base import LRScheduler, all_or_nothing, checked_optimizer, for_each_group, shared
 from optim.lr_scheduler.schedule import Factor, Schedule, half_cosine, returned
 from optim.optimizer import Optimizer
@@ -57,6 +57,8 @@ class CosineAnnealingWarmRestarts(WarmRestarts, LRScheduler):
     T_mult=3), and one that is made with last_epoch is in the right period.
     """
 
+    ranges = WarmRestarts.ranges | {"T_cur": NONNEGATIVE, "T_i": from_one}
+
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
     ) -> None:
@@ -92,6 +94,7 @@ class _MomentumCycler(LRScheduler):
     def _for_each_group(self, name: str, optimizer: Optimizer, given: Any) -> list[float]:
         where = f"{type(self).__name__}: {name}"
         check = UNIT if name.endswith("momentum") else NONNEGATIVE
+        checked_optimizer(type(self).__name__, optimizer)
         return [check(where, value) for value in for_each_group(where, optimizer, given)]
 
     def momentums(self) -> Sequence[float]:
@@ -125,7 +128,13 @@ class _MomentumCycler(LRScheduler):
 class _Triangles(Factor):
     """f(t) = scale·height: height rises from 0 to 1 and falls back in every cycle, each on a line."""
 
-    ranges = {"total_size": POSITIVE, "step_ratio": UNIT, "gamma": NONNEGATIVE, "_scale_fn_custom": optional(function)}
+    ranges = {
+        "total_size": POSITIVE,
+        "step_ratio": UNIT,
+        "gamma": NONNEGATIVE,
+        "_scale_fn_custom": optional(function),
+        "scale_mode": one_of("cycle", "iterations"),
+    }
 
     def __init__(
         self,
@@ -141,7 +150,7 @@ class _Triangles(Factor):
         down = up if step_size_down is None else float(NONNEGATIVE(f"{where}: step_size_down", step_size_down))
         self.total_size, self.step_ratio = up + down, up / (up + down)
         self.mode, self.gamma, self._scale_fn_custom = mode, gamma, scale_fn
-        self.scale_mode = one_of("cycle", "iterations")(f"{where}: scale_mode", scale_mode)
+        self.scale_mode = scale_mode
         if scale_fn is None:
             one_of("triangular", "triangular2", "exp_range")(f"{where}: mode", mode)
             self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
@@ -180,7 +189,7 @@ class Cyclic(_Triangles):
     [0.0, 0.5, 1.0, 0.5, 0.0, 0.25, 0.5, 0.25]
     """
 
-    ranges = {"base_lr": FINITE, "max_lr": FINITE, **_Triangles.ranges}
+    ranges = {"base_lr": FINITE, "max_lr": FINITE} | _Triangles.ranges
 
     def __init__(
         self,
@@ -203,7 +212,7 @@ class Cyclic(_Triangles):
 class CyclicLR(_Triangles, _MomentumCycler):
     """lr = base_lr + (max_lr - base_lr)·scale·height, as in torch; see Cyclic and LRScheduler.
 
-    base_lr, max_lr: numbers, or lists of one for each group; base_lr becomes the groups' initial lr.
+    base_lr, max_lr: numbers, or lists of one for each group; base_lr becomes the groups' initial lr, where none is set.
     cycle_momentum: also move momentum, or β1, the other way, from max_momentum down to base_momentum and back. Default
         True; an SGD without momentum so gets one.
     base_momentum, max_momentum: numbers, or lists of one for each group. Default 0.8 and 0.9.
@@ -211,9 +220,19 @@ class CyclicLR(_Triangles, _MomentumCycler):
     lr is set anew at every step: what was edited from outside is dropped. With scale_mode="iterations" steps count from
     the beginning, as in the paper and in torch, whose text says from the beginning of the cycle.
 
+    Unlike torch's, one that is made after another scheduler begins at base_lr (torch's at the groups' initial lr).
+
     Raises ValueError for settings out of range, lists of another length than there are groups, and for an optimizer
     without momentum and betas where momentum is to be moved.
     """
+
+    ranges = _Triangles.ranges | {
+        "max_lrs": list_of(NONNEGATIVE),
+        "cycle_momentum": flag,
+        "use_beta1": flag,
+        "base_momentums": list_of(UNIT),
+        "max_momentums": list_of(UNIT),
+    }
 
     def __init__(
         self,
@@ -231,18 +250,20 @@ class CyclicLR(_Triangles, _MomentumCycler):
         max_momentum: float | Sequence[float] = 0.9,
         last_epoch: int = -1,
     ) -> None:
-        base_lrs = self._for_each_group("base_lr", checked_optimizer(optimizer), base_lr)
+        base_lrs = self._for_each_group("base_lr", optimizer, base_lr)
         self.max_lrs = self._for_each_group("max_lr", optimizer, max_lr)
         super().__init__(step_size_up, step_size_down, mode, gamma, scale_fn, scale_mode)
-        self.cycle_momentum = flag("CyclicLR: cycle_momentum", cycle_momentum)
+        self.cycle_momentum = cycle_momentum
         if self.cycle_momentum:
             self._find_momentum(optimizer)
             self.base_momentums = self._for_each_group("base_momentum", optimizer, base_momentum)
             self.max_momentums = self._for_each_group("max_momentum", optimizer, max_momentum)
         with all_or_nothing(*optimizer.param_groups):
             for group, lr in zip(optimizer.param_groups, base_lrs, strict=True):
-                group["initial_lr"] = lr
+                group.setdefault("initial_lr", lr)  # another scheduler's stays
             LRScheduler.__init__(self, optimizer, last_epoch)
+            self.base_lrs = base_lrs
+            self._write(self.get_lr())
 
     def _admit(self, group: dict[str, Any]) -> None:
         i = len(self.base_lrs)
@@ -372,6 +393,8 @@ class OneCycleLR(_Phases, _MomentumCycler):
     momentum and betas where momentum is to be moved, and, as torch does, for a step beyond total_steps.
     """
 
+    ranges = {"total_steps": from_one, "cycle_momentum": flag, "use_beta1": flag}
+
     def __init__(
         self,
         optimizer: Optimizer,
@@ -389,7 +412,7 @@ class OneCycleLR(_Phases, _MomentumCycler):
         three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
-        max_lrs = self._for_each_group("max_lr", checked_optimizer(optimizer), max_lr)
+        max_lrs = self._for_each_group("max_lr", optimizer, max_lr)
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ValueError("OneCycleLR: expected total_steps, or epochs and steps_per_epoch")
@@ -399,7 +422,7 @@ class OneCycleLR(_Phases, _MomentumCycler):
         div = POSITIVE("OneCycleLR: div_factor", div_factor)
         final_div = POSITIVE("OneCycleLR: final_div_factor", final_div_factor)
         bounds = [_lr_bounds(high, div, final_div) for high in max_lrs]
-        self.cycle_momentum = flag("OneCycleLR: cycle_momentum", cycle_momentum)
+        self.cycle_momentum = cycle_momentum
         if self.cycle_momentum:
             self._find_momentum(optimizer)
             lows = self._for_each_group("base_momentum", optimizer, base_momentum)

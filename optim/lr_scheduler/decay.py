@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from optim.hyperparameters import FINITE, NONNEGATIVE, POSITIVE, UNIT, count, from_one
+from minigrad.checks import FINITE, NONNEGATIVE, POSITIVE, UNIT, count, from_one
 from optim.lr_scheduler.base import Chainable, LRScheduler
 from optim.lr_scheduler.schedule import Factor, half_cosine
 from optim.optimizer import Optimizer
@@ -47,7 +47,7 @@ def milestones(name: str, value: Any) -> Counter[int]:
     """A check of steps: whole numbers from 0, counted, as torch keeps them."""
     if not isinstance(value, Iterable):
         raise TypeError(f"{name} must be a list of steps, got {value!r}")
-    steps = value if isinstance(value, Mapping) else Counter(value)
+    steps = value if isinstance(value, Mapping) else Counter(count(name, step) for step in value)
     return Counter({count(name, step): from_one(f"{name}: how often {step}", n) for step, n in steps.items()})
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from optim.hyperparameters import NONNEGATIVE, function
+from minigrad.checks import NONNEGATIVE, function
 from optim.lr_scheduler.base import LRScheduler, checked_optimizer, for_each_group, shared
 from optim.lr_scheduler.schedule import Factor, returned
 from optim.optimizer import Optimizer
@@ -56,7 +56,7 @@ class _FunctionLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Function | Sequence[Function], last_epoch: int = -1) -> None:
         name = f"{type(self).__name__}: lr_lambda"
-        given = for_each_group(name, checked_optimizer(optimizer), lr_lambda)
+        given = for_each_group(name, checked_optimizer(type(self).__name__, optimizer), lr_lambda)
         self.lr_lambdas: list[Function] = [function(name, one) for one in given]
         super().__init__(optimizer, last_epoch)
 

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from optim.hyperparameters import FRACTION, NONNEGATIVE, count, list_of, number, one_of
+from minigrad.checks import FRACTION, NONNEGATIVE, count, list_of, number, one_of, optional
 from optim.lr_scheduler.base import LRScheduler, checked_optimizer, for_each_group
-from optim.lr_scheduler.schedule import Checked
 from optim.optimizer import Optimizer
 
 
-class ReduceLROnPlateau(Checked, LRScheduler):
+class ReduceLROnPlateau(LRScheduler):
     """lr ← max(lr·factor, min_lr) once a metric has not improved for more than `patience` epochs, as in torch.
 
     A metric m improves on the best so far, b, where m < b·(1 - threshold) (mode "min", threshold_mode "rel"),
@@ -46,6 +45,11 @@ class ReduceLROnPlateau(Checked, LRScheduler):
         "cooldown": count,
         "min_lrs": list_of(NONNEGATIVE),
         "eps": NONNEGATIVE,
+        "best": number,
+        "num_bad_epochs": count,
+        "cooldown_counter": count,
+        "default_min_lr": optional(NONNEGATIVE),
+        "mode_worse": number,
     }
 
     def __init__(
@@ -60,7 +64,7 @@ class ReduceLROnPlateau(Checked, LRScheduler):
         min_lr: float | Sequence[float] = 0.0,
         eps: float = 1e-8,
     ) -> None:
-        self.optimizer = checked_optimizer(optimizer)
+        self.optimizer = checked_optimizer(type(self).__name__, optimizer)
         self.mode, self.factor, self.patience, self.cooldown, self.eps = mode, factor, patience, cooldown, eps
         self.threshold, self.threshold_mode = threshold, threshold_mode
         self.min_lrs = for_each_group("ReduceLROnPlateau: min_lr", optimizer, min_lr)

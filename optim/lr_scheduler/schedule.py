@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from optim.hyperparameters import FINITE, NONNEGATIVE, Check, function
+from minigrad.checks import FINITE, NONNEGATIVE, Check, Checked, function
 
 
 def half_cosine(x: float) -> float:
@@ -19,18 +19,6 @@ def returned(name: str, value: Any, check: Check = FINITE) -> float:
     """A check of what a user's function has returned: a finite number; True and False are 1 and 0."""
     checked: float = check(name, int(value) if isinstance(value, bool | np.bool_) else value)
     return checked
-
-
-class Checked:
-    """What checks its attributes whenever they are set, as it is made, later, or on load."""
-
-    ranges: ClassVar[dict[str, Check]] = {}
-    """Attribute -> what it must be."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in self.ranges:
-            value = self.ranges[name](f"{type(self).__name__}: {name}", value)
-        super().__setattr__(name, value)
 
 
 class Schedule(Checked):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from optim.hyperparameters import UNIT, count, from_one, one_of
+from minigrad.checks import UNIT, count, from_one, one_of
 from optim.lr_scheduler.base import Chainable, LRScheduler
 from optim.lr_scheduler.schedule import Factor, half_cosine
 from optim.optimizer import Optimizer

@@ -10,6 +10,8 @@ import nn
 import optim
 from tests.optim.table import PUBLIC, ROWS
 
+from .conftest import REASON
+
 CAPTURED = [
     name for name in PUBLIC if not ROWS[name].closure and not ROWS[name].loss and ROWS[name].gradients == "dense"
 ]
@@ -54,9 +56,10 @@ def trained(captured, make, *, device="cuda", steps=12, sizes=(6,), change=None,
 
 def check_same(make, **options):
     plain, captured = trained(False, make, **options), trained(True, make, **options)
-    assert captured[0] == plain[0]
+    close = {"rtol": 0, "atol": 0} if REASON else {"rtol": 1e-3, "atol": 1e-4}  # cuBLAS may choose another algorithm
+    np.testing.assert_allclose(captured[0], plain[0], **close)
     for ours, theirs in zip(captured[1], plain[1], strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+        np.testing.assert_allclose(ours, theirs, **close)
     assert captured[2].steps_taken == plain[2].steps_taken
     states = [[{k: v for k, v in s.items() if isinstance(v, int | float)} for s in o.state.values()] for _, _, o in
               (plain, captured)]  # fmt: skip
@@ -95,6 +98,28 @@ def test_reductions_with_settings_that_change_between_steps(name):
         optimizer.param_groups[0]["weight_decay"] = [0.1, 0.0, 0.05][i // 5]
 
     check_same(maker(name, **SETTINGS[name]), change=change)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("Muon", {"ns_steps": 2}),
+        ("Muon", {"ns_coefficients": (2.0, -1.5, 0.5)}),
+        ("Muon", {"adjust_lr_fn": "match_rms_adamw"}),
+        ("Muon", {"nesterov": False, "momentum": 0.3, "eps": 10.0}),
+        ("Adafactor", {"eps": (0.1, 0.2)}),
+        ("Adafactor", {"d": 1.5, "beta2_decay": -0.1, "lr": 1}),
+    ],
+    ids=str,
+)
+def test_settings_of_any_kind_that_change_between_steps(name, changed):
+    def change(optimizer, i):
+        if i == 5:
+            optimizer.param_groups[0].update(changed)
+
+    check_same(maker(name), change=change)
+    kept, other = (trained(True, maker(name), change=c)[1] for c in (None, change))
+    assert any((a != b).any() for a, b in zip(kept, other, strict=True))
 
 
 @pytest.mark.parametrize("name", REDUCING)
@@ -154,7 +179,7 @@ def test_reductions_are_recorded_once(simulated, name):
     trained(True, maker(name), steps=20)
     names = [name for name, *_ in simulated.launches[before:]]
     assert names.count("store") == 18
-    assert {names.count(n) for n in ("lamb", "lamb_direction", "lars")} <= {0, 12, 18}, "6 tensors, 3 steps"
+    assert {names.count(n) for n in ("lamb", "lamb_direction", "lars")} <= {0, 3}, "one for all tensors, in 3 steps"
 
 
 @pytest.mark.filterwarnings("ignore:lr_scheduler.step")
@@ -364,13 +389,33 @@ def test_an_array_from_the_host():
     refused(lambda x: x * mg.tensor(np.ones(4, np.float32), device="cuda"), "capture: bringing an array from the host")
 
 
+def test_many_arrays_joined_to_one():
+    """CuPy takes a table of more than eight addresses from the host."""
+    refused(lambda x: mg.concatenate([x] * 9), "capture: the step did something that a graph can't record")
+
+
+def test_recordings_give_their_memory_back(real):
+    import cupy
+
+    step, x = model_step(optim.Adam), mg.tensor(np.ones(4, np.float32), device="cuda")
+    run, used = mg.cuda.capture(step), []
+    for _ in range(6):
+        step.optimizer.load_state_dict(step.optimizer.state_dict())  # what was recorded does not hold any more
+        for _ in range(3):
+            run(x)
+        used.append(cupy.get_default_memory_pool().used_bytes())
+    assert used[2] == used[-1]
+
+
 def test_random_numbers_of_the_host():
     refused(lambda x: x * float(mg.default_generator().random()), "capture: drawing random numbers on the host")
 
 
 @pytest.mark.filterwarnings("ignore:a parameter stands twice")
-def test_a_parameter_that_stands_twice():
-    refused(model_step(lambda params: optim.Adafactor(params * 2)), "capture: Adafactor has a parameter that stands")
+@pytest.mark.parametrize("name", ["Adafactor", "Adam"])
+def test_a_parameter_that_stands_twice(name):
+    step = model_step(lambda params: getattr(optim, name)(params * 2))
+    refused(step, f"capture: {name} has a parameter that stands")
 
 
 @pytest.mark.parametrize("name", ["Adafactor", "Muon", "LAMB"])

@@ -99,6 +99,9 @@ def test_shape_type_and_text():
     ("rows", "values", "shape", "error", "says"),
     [
         ([0.5], np.ones((1, 2)), (3, 2), TypeError, "integers, got float64"),
+        ([0], [[1.0, 1.0]], (3, 2), TypeError, r"RowSparse: expected values as an array .* got a list and \(3, 2\)"),
+        ([0], np.ones((1, 2)), 3, TypeError, "a shape as a tuple, got a ndarray and 3"),
+        (0, np.ones((1, 2)), (3, 2), ValueError, r"RowSparse: expected rows \(n,\)"),
         ([3], np.ones((1, 2)), (3, 2), IndexError, r"0\.\.2, got 3 to 3"),
         ([-1], np.ones((1, 2)), (3, 2), IndexError, "-1"),
         ([0, 1], np.ones((1, 2)), (3, 2), ValueError, r"rows \(2,\) and values \(1, 2\)"),

@@ -1,5 +1,6 @@
 """The tape: what is recorded, kept and freed, what gradients come back, and what is refused."""
 
+import asyncio
 import copy
 import gc
 import pickle
@@ -907,6 +908,23 @@ def test_grad_mode_belongs_to_a_thread():
     assert found == [True]
 
 
+def test_grad_mode_belongs_to_a_task_of_an_event_loop():
+    x = leaf(2.0)
+
+    async def frozen():
+        with mg.no_grad():
+            await asyncio.sleep(0)
+            return (x * 2.0).requires_grad
+
+    async def recorded():
+        return (x * 2.0).requires_grad
+
+    async def both():
+        return await asyncio.gather(frozen(), recorded())
+
+    assert asyncio.run(both()) == [False, True]
+
+
 # --- what is refused
 
 
@@ -1062,6 +1080,11 @@ def test_derivatives_by_complex_numbers_are_refused():
     with pytest.raises(TypeError, match=r"shape \(1,\) complex128 wants a gradient"):
         abs(p * np.array([2 + 3j])).sum().backward()
     assert p.grad is None
+    x = leaf([1.0])
+    x.register_hook(lambda g: 2 * g)
+    with pytest.raises(TypeError, match="complex128 wants a gradient"):
+        (abs(p).sum() + x.sum()).backward()
+    assert x.grad is p.grad is None
 
 
 @pytest.mark.parametrize("dtype", [bool, "int64", np.uint8])

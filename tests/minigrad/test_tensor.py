@@ -339,3 +339,10 @@ def test_hooks_are_for_tensors_that_require_gradients():
 def test_a_shallow_copy_shares_the_array():
     x = leaf([1.0])
     assert copy.copy(x).data is x.data
+
+
+def test_zeros_are_written_into_a_gradient_that_is_a_numpy_scalar():
+    p = mg.tensor(1.0, requires_grad=True)
+    p.grad = mg.Tensor(np.float32(2.0) * np.float32(3.0))  # what arithmetic of 0-d arrays leaves
+    p.zero_grad(set_to_none=False)
+    assert (p.grad.item(), p.grad.shape, p.grad.dtype) == (0.0, (), np.float32)

@@ -183,6 +183,16 @@ def test_default_collate():
     assert default_collate(["a", "b"]) == ["a", "b"]
 
 
+def test_a_dataset_may_grow():
+    dataset = [0.0, 1.0, 2.0]
+    loader = DataLoader(dataset, batch_size=2, shuffle=True)
+    batches = iter(loader)
+    dataset += [3.0, 4.0]
+    assert sorted(value for batch in batches for value in batch.tolist()) == [0.0, 1.0, 2.0]  # as at its start
+    assert (loader.length, len(loader), loader.state_dict()["examples"]) == (5, 3, 5)
+    assert sorted(value for batch in loader for value in batch.tolist()) == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
 x, y = np.zeros((4, 2)), np.zeros(3)
 WRONG = [
     (lambda: DataLoader((x, y)), ValueError, r"one length above 0, got shapes \[\(4, 2\), \(3,\)\]"),
@@ -191,9 +201,11 @@ WRONG = [
     (lambda: DataLoader(()), ValueError, "first axes"),
     (lambda: DataLoader([]), ValueError, "the dataset is empty"),
     (lambda: DataLoader(iter([1])), TypeError, "with __len__ and __getitem__, got a list_iterator"),
-    (lambda: DataLoader(x, 0), ValueError, "batch_size must be a positive integer, got 0"),
-    (lambda: DataLoader(x, 2.0), ValueError, "batch_size must be a positive integer, got 2.0"),
-    (lambda: DataLoader(x, seed=-1), ValueError, "seed must be a non-negative integer, got -1"),
+    (lambda: DataLoader(x, 0), ValueError, "DataLoader: batch_size must be a whole number from 1, got 0"),
+    (lambda: DataLoader(x, 2.5), ValueError, "batch_size must be a whole number from 1, got 2.5"),
+    (lambda: DataLoader(x, seed=-1), ValueError, "DataLoader: seed must be a whole number from 0, got -1"),
+    (lambda: DataLoader(x, shuffle="no"), TypeError, "DataLoader: shuffle must be True or False, got 'no'"),
+    (lambda: DataLoader([1], collate_fn=3), TypeError, "DataLoader: collate_fn must be a function, got 3"),
     (lambda: DataLoader(x, 5, drop_last=True), ValueError, "no batch of 5 in 4 examples"),
     (lambda: DataLoader(x).load_state_dict({"epoch": 0}), ValueError, r"lacks \['position', 'seed'\]"),
     (lambda: DataLoader(x).load_state_dict({"epoch": 0, "position": 5, "seed": 0}), ValueError, "no position 5"),

@@ -78,7 +78,8 @@ def test_clipping_by_norm(arrays, p, limit):
         assert q.grad is grad
         assert grad.data is data
         np.testing.assert_allclose(data, before * min(1.0, limit / (norm.item() + 1e-6)), rtol=1e-12)
-    assert norm_of([q.grad.data for q in parameters], p) <= limit * (1 + 1e-12)
+    if limit > 1e-300:  # else each product is rounded to the next of the smallest numbers
+        assert norm_of([q.grad.data for q in parameters], p) <= limit * (1 + 1e-12)
     assert without.grad is None
 
 
@@ -371,24 +372,34 @@ def plainly_accumulated(p):
 
 
 WRONG = [
-    (lambda: get_total_norm([one], 0), ValueError, "get_total_norm: norm_type must be positive, got 0"),
-    (lambda: get_total_norm([one], float("nan")), ValueError, "norm_type must be positive, got nan"),
-    (lambda: clip_grad_norm_([one], -1), ValueError, "max_norm must be at least 0, got -1"),
-    (lambda: clip_grad_norm_([one], float("nan")), ValueError, "max_norm must be at least 0, got nan"),
-    (lambda: clip_grads_with_norm_([one], -1, 1.0), ValueError, "clip_grads_with_norm_: max_norm must be at least 0"),
+    (lambda: get_total_norm([one], 0), ValueError, r"get_total_norm: norm_type must be in \(0.0, inf\], got 0"),
+    (lambda: get_total_norm([one], float("nan")), ValueError, r"norm_type must be in \(0.0, inf\], got nan"),
+    (lambda: clip_grad_norm_([one], -1), ValueError, r"max_norm must be in \[0.0, inf\], got -1"),
+    (lambda: clip_grad_norm_([one], float("nan")), ValueError, r"max_norm must be in \[0.0, inf\], got nan"),
+    (lambda: clip_grads_with_norm_([one], -1, 1.0), ValueError, "clip_grads_with_norm_: max_norm must be in"),
     (lambda: clip_grads_with_norm_([one], 1, -2), ValueError, "with_norm_: total_norm must be at least 0, got -2"),
     (lambda: clip_grads_with_norm_([one], 1, mg.tensor(-0.5)), ValueError, "total_norm must be at least 0, got -0.5"),
     (lambda: clip_grads_with_norm_([one], 1, np.ones(1)), ValueError, r"must be one number, got shape \(1,\)"),
     (lambda: clip_grads_with_norm_([one], 1, "a"), TypeError, "with_norm_: total_norm must be a number, got 'a'"),
-    (lambda: clip_grad_value_([one], -1), ValueError, "clip_grad_value_: clip_value must be at least 0, got -1"),
+    (lambda: clip_grad_value_([one], -1), ValueError, r"clip_grad_value_: clip_value must be in \[0.0, inf\], got -1"),
     (lambda: vector_to_parameters(np.ones(2), [one]), ValueError, r"a vector of 1 elements, got shape \(2,\)"),
     (lambda: vector_to_parameters(np.ones((1, 1)), [one]), ValueError, r"got shape \(1, 1\)"),
     (lambda: parameters_to_vector([]), ValueError, "parameters_to_vector: expected at least one parameter, got none"),
     (lambda: plainly_accumulated(one), RuntimeError, r"expected `batch.backward\(loss, weight\)`"),
     (lambda: GradientAccumulation([one]).backward(one * 1, 1), RuntimeError, "backward is called inside its `with`"),
-    (lambda: GradientAccumulation([one]).__enter__().backward(one * 1, 0), ValueError, "finite and positive, got 0"),
-    (lambda: GradientAccumulation([one]).__enter__().backward(one * 1, np.inf), ValueError, "and positive, got inf"),
+    (
+        lambda: GradientAccumulation([one]).__enter__().backward(one * 1, 0),
+        ValueError,
+        r"Accumulation: weight must be in \(0.0, inf\), got 0",
+    ),
+    (
+        lambda: GradientAccumulation([one]).__enter__().backward(one * 1, np.inf),
+        ValueError,
+        r"weight must be in \(0.0, inf\), got inf",
+    ),
     (lambda: GradientAccumulation([one]).__enter__().backward(one * 1, "a"), TypeError, "weight must be a number"),
+    (lambda: GradientAccumulation([one]).__enter__().backward(3.0, 1), TypeError, "loss must be a Tensor, got a float"),
+    (lambda: vector_to_parameters("a", [one]), TypeError, "vector_to_parameters: vec: .* type str"),
     (lambda: clip_grad_norm_([one], None), TypeError, "max_norm must be a number, got None"),
     (lambda: clip_grad_norm_([one], 1, "nuc"), TypeError, "norm_type must be a number, got 'nuc'"),
     (lambda: clip_grad_value_([one], [1]), TypeError, r"clip_value must be a number, got \[1\]"),

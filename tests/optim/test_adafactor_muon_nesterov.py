@@ -112,7 +112,7 @@ def test_adafactors_parameters_share_their_work_space():
     params, optimizer = built("Adafactor", starts)
     take_step(optimizer, params, grads[0])
     (flat,) = optimizer._scratch._flat.values()
-    assert flat.size == 2 * 600 + 30 + 20 + 1
+    assert flat.size == 2 * 600 + 30 + 20 + 1 + 2
 
 
 # --- Muon
@@ -689,7 +689,7 @@ def test_row_sparse_gradients_are_refused(name):
     params[0].grad = np.ones((3, 2))
     params[1].grad = mg.RowSparse(np.array([1]), np.ones((1, 2)), (3, 2))
     before = snapshot(optimizer)
-    with pytest.raises(RuntimeError, match=rf"{name}.step: expected a dense gradient, got a RowSparse"):
+    with pytest.raises(RuntimeError, match=rf"{name}.step: a row-sparse gradient for a parameter of shape \(3, 2\)"):
         optimizer.step()
     assert snapshot(optimizer) == before
 

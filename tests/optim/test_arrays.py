@@ -69,9 +69,9 @@ def test_a_gradient_that_became_a_number():
     assert p.item() == 0.5
 
 
-@pytest.mark.parametrize("cls", [optim.LARS, optim.LAMB, optim.Prodigy])
+@pytest.mark.parametrize("cls", [optim.LARS, optim.LAMB, optim.Prodigy, optim.Adafactor, optim.Muon])
 def test_norms_beyond_the_type_stop_no_step_halfway(cls):
-    params = [nn.Parameter(np.ones(2, np.float32)), nn.Parameter(np.full(2, 1e30, np.float32))]
+    params = [nn.Parameter(np.ones((2, 2), np.float32)), nn.Parameter(np.full((2, 2), 1e30, np.float32))]
     for p in params:
         p.grad = mg.Tensor(np.full_like(p.data, 1e30))
     optimizer = cls(params)

@@ -266,6 +266,18 @@ def test_raises_for_settings_out_of_range(settings, message):
         optim.ConjugateGradient([parameter([1.0])], **settings)
 
 
+@pytest.mark.parametrize("key", ["t", "prev_loss", "slope", "func_evals", "n_iter"])
+def test_raises_for_a_state_whose_numbers_are_none(key):
+    x = parameter([1.0, 2.0])
+    optimizer = optim.ConjugateGradient([x], max_iter=2)
+    optimizer.step(closure_of(optimizer, lambda: rosenbrock(x)))
+    saved = optimizer.state_dict()
+    saved["state"][0][key] = "a"
+    with pytest.raises(TypeError, match=rf"ConjugateGradient.load_state_dict: {key} must be a number, got 'a'"):
+        optimizer.load_state_dict(saved)
+    optimizer.step(closure_of(optimizer, lambda: rosenbrock(x)))
+
+
 def test_raises_without_a_closure():
     with pytest.raises(TypeError, match=r"ConjugateGradient\.step: expected a closure"):
         optim.ConjugateGradient([parameter([1.0])]).step()

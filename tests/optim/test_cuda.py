@@ -178,18 +178,27 @@ def cupy(monkeypatch, tmp_path):
     """A module whose kernels run here; it keeps the launches."""
     launches = []
 
-    def raw_kernel(code, name, options):
+    def compile_using_nvrtc(code, options, cache_in_memory):
         assert options == EXACT
-        library = build(tmp_path, SHIM + code + WALK % (cuda.THREADS, name), STRICT, "c++")
+        return code, None
 
-        def launch(grid, block, arguments):
-            (group,) = arguments
-            launches.append((grid, block, group.nbytes))
-            library.walk(ctypes.c_void_p(group.ctypes.data), grid[0])
+    class Module:
+        def load(self, code):
+            self.code = code
 
-        return launch
+        def get_function(self, name):
+            library = build(tmp_path, SHIM + self.code + WALK % (cuda.THREADS, name), STRICT, "c++")
 
-    module = SimpleNamespace(RawKernel=raw_kernel, launches=launches)
+            def launch(grid, block, arguments):
+                (group,) = arguments
+                launches.append((grid, block, group.nbytes))
+                library.walk(ctypes.c_void_p(group.ctypes.data), grid[0])
+
+            return launch
+
+    compiler = SimpleNamespace(compile_using_nvrtc=compile_using_nvrtc)
+    parts = SimpleNamespace(compiler=compiler, Module=Module, runtime=SimpleNamespace(getDevice=lambda: 0))
+    module = SimpleNamespace(cuda=parts, launches=launches)
     monkeypatch.setitem(sys.modules, "cupy", module)
     return module
 
@@ -294,3 +303,8 @@ def test_every_kernel_compiles_without_fused_or_approximate_arithmetic(nvrtc, dt
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_without_its_options_a_kernel_would_be_fused(nvrtc, dtype):
     assert "fma." in ptx(nvrtc, cuda.source(adam_variant().plan, dtype), ())
+
+
+def test_the_last_of_two_options_counts(nvrtc):
+    """Why kernels are not compiled through CuPy's RawKernel, which appends -ftz=true to a caller's options."""
+    assert ".ftz" in ptx(nvrtc, cuda.source(adam_variant().plan, np.float32), (*EXACT, "-ftz=true"))

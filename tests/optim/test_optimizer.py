@@ -888,6 +888,14 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_has_changed(spoil, ste
     take_steps(other, 1)
 
 
+def test_a_group_that_is_refused_changes_nothing():
+    p = parameter([1.0])
+    optimizer = optim.SGD([p])
+    with pytest.raises(ValueError, match=r"lr must be in \[0.0, inf\), got -1"):
+        optimizer.add_param_group({"params": [q := parameter([2.0]), q], "lr": -1})
+    assert (len(optimizer.param_groups), optimizer.repeats) == (1, False)
+
+
 def test_integer_state_becomes_the_parameters_type_or_is_refused():
     p = parameter([2.0, 3.0])
     optimizer = optim.Adam([p])
@@ -902,7 +910,24 @@ def test_integer_state_becomes_the_parameters_type_or_is_refused():
         assert optimizer.state[p]["exp_avg"].dtype == np.float64
 
 
-@pytest.mark.parametrize("saved", [None, 3, [], {"state": None, "param_groups": None}])
+GROUP = {"params": [0]}
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        None,
+        3,
+        [],
+        {"state": None, "param_groups": None},
+        {"state": {}, "param_groups": [3]},
+        {"state": {}, "param_groups": [{}]},
+        {"state": {}, "param_groups": [{"params": 3}]},
+        {"state": {}, "param_groups": [{"params": [[]]}]},
+        {"state": {0: 3}, "param_groups": [GROUP]},
+        {"state": {0: {0: {}}}, "param_groups": [GROUP]},
+    ],
+)
 def test_what_is_no_state_is_refused(saved):
     optimizer = optim.SGD([parameter([1.0])])
     with pytest.raises((ValueError, TypeError), match="load_state_dict"):

@@ -10,10 +10,10 @@ import pytest
 
 import minigrad as mg
 import optim
+from minigrad.checks import NONNEGATIVE, number
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import execution, formula, latex, source, sqrt, where
 from optim.formula.trace import FUNCTIONS
-from optim.hyperparameters import NONNEGATIVE, number
 
 ROOT = Path(__file__).parents[2]
 EXECUTIONS = ["eager", "blocked", "numba"]

@@ -399,7 +399,7 @@ BAD_SETTINGS = [
     (optim.NewtonCG, {"radius": 0.0}, r"NewtonCG: radius must be in"),
     (optim.NewtonCG, {"max_radius": -1.0}, r"NewtonCG: max_radius must be in"),
     (optim.NewtonCG, {"forcing": 1.0}, r"NewtonCG: forcing must be in"),
-    (optim.NewtonCG, {"max_cg": 0}, r"NewtonCG: max_cg must be in"),
+    (optim.NewtonCG, {"max_cg": 0}, "NewtonCG: max_cg must be a whole number from 1, got 0"),
     (optim.NewtonCG, {"max_cg": 1.5}, r"NewtonCG: max_cg must be a whole number"),
     (optim.LevenbergMarquardt, {"damping": 0.0}, r"LevenbergMarquardt: damping must be in"),
     (optim.LevenbergMarquardt, {"damping": float("nan")}, r"LevenbergMarquardt: damping must be in"),

@@ -708,3 +708,20 @@ def test_an_average_can_be_pickled(functions):
         one.update_parameters(model)
     assert again.n_averaged == 2
     np.testing.assert_array_equal(again.module.weight.numpy(), averaged.module.weight.numpy())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: AveragedModel(3), r"AveragedModel: expected a model, with parameters\(\), .* got a int"),
+        (lambda: AveragedModel(nn.Linear), "AveragedModel: expected a model, .* got a type"),
+        (lambda: AveragedModel(nn.Linear(1, 1), use_buffers="no"), "AveragedModel: use_buffers must be True or False"),
+        (lambda: AveragedModel(nn.Linear(1, 1)).update_parameters(3), "update_parameters: expected a model"),
+        (lambda: update_bn([], 3), r"update_bn: expected a model, with modules\(\), train\(\), got a int"),
+        (lambda: get_ema_avg_fn(warmup="a"), "EMA: warmup must be True or False, got 'a'"),
+        (lambda: swapped([3], [np.ones(1)]).__enter__(), "swapped: expected Tensors, got a int"),
+    ],
+)
+def test_what_is_no_model_is_refused(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()

@@ -18,12 +18,14 @@ DECAY = {"weight_decay": 0.1}
 DECOUPLED = {**DECAY, "decoupled_weight_decay": True}
 SHOWN = {
     "SGD": [{"momentum": 0.9}, {"momentum": 0.9, "first": True}, {"momentum": 0.9, "nesterov": True, **DECAY}],
+    "Adafactor": [DECAY],
     "Adam": [{"amsgrad": True}, DECAY, DECOUPLED, {"maximize": True}],
     "AdamEpsilonHat": [{"amsgrad": True}],
     "AdaBelief": [{"amsgrad": True}, DECAY],
     "Adan": [{"first": True, "t": 1}, DECAY, {"no_prox": True, **DECAY}],
     "ASGD": [{"t0": 0, "mu": 0.5}],
     "Lion": [DECAY],
+    "Muon": [{"nesterov": False}],
     "NAdam": [DECOUPLED],
     "Prodigy": [{"use_bias_correction": True}],
     "RAdam": [{"t": 1}],

@@ -14,6 +14,7 @@ from optim.elementwise import ElementwiseOptimizer
 from optim.formula import Formula
 from optim.formula.cuda import c_source
 from optim.formula.plan import Plan
+from optim.formula.stages import Stages
 from optim.formula.words import plan_of
 
 ALGORITHMS = {
@@ -29,6 +30,7 @@ FIRST_STEPS = [
 ]
 """Of schedule-free methods, by what they keep before it."""
 MORE: dict[str, list[dict[str, Any]]] = {
+    "Muon": [{"momentum": 0.3}],
     "Prodigy": [{"beta3": 0.9}],
     "RAdam": [{"betas": (0.3, 0.9)}],
     "ScheduleFreeSGD": FIRST_STEPS,
@@ -70,12 +72,12 @@ def _outer() -> Iterator[Variant]:
     for name, algorithm in ALGORITHMS.items():
         defaults = {k: p.default for k, p in inspect.signature(algorithm.__init__).parameters.items()}
         options = {k: ON.get(k, True) for k, v in defaults.items() if k in ON or isinstance(v, bool)}
-        options.pop("maximize", None)
+        climbs = [{"maximize": options.pop("maximize")}] if "maximize" in options else []
         off = {k: False for k in options if defaults[k] is True}
         options |= {k: OWN[k] for k in algorithm.numbers if k in OWN}
         combined = [dict(c) for n in range(len(options) + 1) for c in itertools.combinations(options.items(), n)]
         combined += [{k: v, **{o: ON[o] for o in ON if o in options}} for k, v in off.items()]
-        combined += [{"maximize": True}, {**options, "maximize": True}, *MORE.get(name, [])]
+        combined += [*climbs, *({**options, **more} for more in climbs), *MORE.get(name, [])]
         own = [{"t": 1000}, {"t": 1}] + [{"first": True, "t": 1}] * algorithm.formula.sees_first
         for chosen, more in itertools.product(combined, own):
             try:
@@ -83,7 +85,11 @@ def _outer() -> Iterator[Variant]:
             except ValueError:  # Nesterov's momentum without momentum, or with dampening
                 continue
             label = ", ".join(f"{k}={v}" for k, v in (chosen | more).items())
-            yield Variant(f"{name}({label})", algorithm.formula, plan, values)
+            if isinstance(algorithm.formula, Stages):
+                parts = zip(algorithm.formula.formulas, plan.plans, algorithm.formula.values(values), strict=True)
+            else:
+                parts = [(algorithm.formula, plan, values)]
+            yield from (Variant(f"{name}({label})", *part) for part in parts)
 
 
 def _inner() -> Iterator[Variant]:

@@ -378,7 +378,7 @@ def test_full_backward_hooks_where_no_input_wants_a_gradient():
 
 # --- arguments
 
-DROPPED = {"size_average", "reduce", "foreach", "_stacklevel", "_weight", "_freeze"}
+DROPPED = {"size_average", "reduce", "foreach", "_stacklevel"}
 """Arguments of torch's that are left out: deprecated, choosing an implementation, or internal."""
 
 UNLIKE = {

@@ -55,11 +55,11 @@ def plateau_in(cls, o):
 
 
 MADE = [
-    (lambda o: StepLR("adam", 3), TypeError, "str is not an Optimizer"),
-    (lambda o: CyclicLR(None, 0.1, 0.2), TypeError, "NoneType is not an Optimizer"),
-    (lambda o: OneCycleLR(None, 0.1, 20), TypeError, "NoneType is not an Optimizer"),
-    (lambda o: LambdaLR(None, abs), TypeError, "NoneType is not an Optimizer"),
-    (lambda o: ReduceLROnPlateau(3), TypeError, "int is not an Optimizer"),
+    (lambda o: StepLR("adam", 3), TypeError, ": optimizer must be an Optimizer, got a str"),
+    (lambda o: CyclicLR(None, 0.1, 0.2), TypeError, ": optimizer must be an Optimizer, got a NoneType"),
+    (lambda o: OneCycleLR(None, 0.1, 20), TypeError, ": optimizer must be an Optimizer, got a NoneType"),
+    (lambda o: LambdaLR(None, abs), TypeError, ": optimizer must be an Optimizer, got a NoneType"),
+    (lambda o: ReduceLROnPlateau(3), TypeError, ": optimizer must be an Optimizer, got a int"),
     (lambda o: StepLR(o, 3, last_epoch=-2), ValueError, "StepLR: last_epoch must be a whole number from -1, got -2"),
     (lambda o: StepLR(o, 3, last_epoch=0.5), ValueError, "StepLR: last_epoch must be a whole number from -1, got 0.5"),
     (lambda o: StepLR(o, 3, last_epoch=4), ValueError, "StepLR: last_epoch=4 continues a schedule, .* no 'initial_lr'"),
@@ -335,6 +335,7 @@ def loaded(plan, **changes):
 
 REMEMBERING = ["LambdaLR", {"lr_lambda": ["inverse", "wave", "remembering"]}]
 CHAIN = ["ChainedScheduler", {"schedulers": [["StepLR", {"step_size": 3}], ["ExponentialLR", {"gamma": 0.9}]]}]
+CYCLE = ["CyclicLR", {"base_lr": 0.1, "max_lr": 0.2}]
 SETTING = ["SettingScheduler", {"setting": "momentum", "schedule": ["Linear", {}]}]
 
 
@@ -367,6 +368,36 @@ SETTING = ["SettingScheduler", {"setting": "momentum", "schedule": ["Linear", {}
             TypeError,
             "milestones must be a number, got '3'",
         ),
+        (
+            ["MultiStepLR", {"milestones": [3]}],
+            {"milestones": [[1]]},
+            TypeError,
+            r"milestones must be a number, got \[1\]",
+        ),
+        (
+            ["StepLR", {"step_size": 3}],
+            {"last_epoch": np.nan},
+            ValueError,
+            "StepLR.load_state_dict: last_epoch must be in",
+        ),
+        (["StepLR", {"step_size": 3}], {"_last_lr": [np.inf]}, ValueError, r"_last_lr\[0\] must be in .*, got inf"),
+        (["StepLR", {"step_size": 3}], {"_is_initial": "a"}, TypeError, "_is_initial must be True or False, got 'a'"),
+        (CYCLE, {"max_lrs": 3}, TypeError, "CyclicLR: max_lrs must be a list, got 3"),
+        (CYCLE, {"base_momentums": [2] * 3}, ValueError, r"CyclicLR: base_momentums\[0\] must be in .* got 2"),
+        (CYCLE, {"scale_mode": "a"}, ValueError, "CyclicLR: scale_mode must be one of 'cycle', 'iterations', got 'a'"),
+        (
+            ["OneCycleLR", {"max_lr": 1, "total_steps": 9}],
+            {"total_steps": "a"},
+            TypeError,
+            "total_steps must be a number",
+        ),
+        (
+            ["CosineAnnealingWarmRestarts", {"T_0": 3}],
+            {"T_cur": -1},
+            ValueError,
+            r"T_cur must be in \[0.0, inf\), got -1",
+        ),
+        (["ReduceLROnPlateau", {}], {"best": "a"}, TypeError, "ReduceLROnPlateau: best must be a number, got 'a'"),
         (["ReduceLROnPlateau", {}], {"mode": "least"}, ValueError, "ReduceLROnPlateau: mode must be one of"),
         (REMEMBERING, {"lr_lambdas": [None]}, ValueError, r"lr_lambdas must be a list of 3, got \[None\]"),
         (

@@ -287,8 +287,9 @@ def test_one_cycle_without_a_way_up_is_at_its_top():
 def test_a_cycle_starts_at_its_base_whatever_the_initial_lr():
     optimizer = make_optimizer()
     StepLR(optimizer, 3)
-    CyclicLR(optimizer, 0.01, 0.05)
-    assert lrs_of(optimizer) == [0.01] * 3
+    cycle = CyclicLR(optimizer, 0.01, 0.05)
+    assert lrs_of(optimizer) == cycle.base_lrs == [0.01] * 3
+    assert ExponentialLR(optimizer, 0.9).base_lrs == list(LRS)  # those of other schedulers stay the groups' own
 
 
 def test_the_first_of_a_sequence_starts_from_its_own_base():

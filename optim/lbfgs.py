@@ -9,7 +9,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from minigrad.curvature import norm
+from minigrad import backend
+from minigrad.checks import NONNEGATIVE, count, flag, from_one, one_of
+from minigrad.vectors import dot, largest, norm
 from optim.closure import (
     MAX_ITER,
     NO_LOWER_POINT,
@@ -19,17 +21,17 @@ from optim.closure import (
     Objective,
     Report,
     at_rest,
-    largest,
     settled,
 )
 from optim.flat import Flat
-from optim.hyperparameters import NONNEGATIVE, count, flag, from_one, one_of
 from optim.interrupt import uninterrupted
-from optim.line_search import Line, StrongWolfe, Trial, dot, first_step, halved, moved, steepest
+from optim.line_search import Line, StrongWolfe, Trial, first_step, halved, moved, steepest
 from optim.optimizer import Options
 
 SMALL = 1e-290
 """Numbers below have lost digits."""
+CACHED = 2**22
+"""Bytes of the pairs that are read twice in a row: they stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ class LBFGS(ClosureOptimizer):
     State, of the first parameter, with vectors of all parameters:
         func_evals, n_iter: calls of the closure, iterations, over all steps.
         d, t: the last move was t·d.
-        old_dirs, old_stps: the pairs' y and s, lists, the oldest first; in memory for 2½·m + 20 vectors.
+        old_dirs, old_stps: the pairs' y and s, lists, the oldest first; in memory for 2·(m + 1) vectors.
         ro: their 1/yᵀs. al: the α of the last two loops. Nothing reads these.
         sy: sᵢᵀyⱼ for i ≤ j. Where it is missing, as in torch's state, it is computed.
+        row: where in memory the next pair goes, so that a resumed run has the same bits.
         H_diag: sᵀy/yᵀy of the last pair.
         prev_flat_grad, prev_loss: gradient and value where the last move began.
 
@@ -160,8 +163,9 @@ class LBFGS(ClosureOptimizer):
             stopped = at_rest(objective, settings)
         while not stopped and iterations < settings["max_iter"]:
             fresh = not (state.get("t") or state.get("old_dirs"))  # it has not moved since it (re)started
-            pairs[_remember(state, objective.gradient, settings)] += 1
-            line = Line(objective, _direction(objective.gradient, state, settings["history_size"]))
+            kept, Sg = _remember(state, objective.gradient, settings)
+            pairs[kept] += 1
+            line = Line(objective, _direction(objective.gradient, Sg, state, settings["history_size"]))
             if not -math.inf < line.start.slope < 0:  # by rounding, or an overflow
                 uninterrupted(_forget, state)
                 fresh, line = True, Line(objective, steepest(objective.gradient))
@@ -214,6 +218,8 @@ class LBFGS(ClosureOptimizer):
         lengths = {key: len(state[key]) for key in ("old_stps", "old_dirs", "ro") if key in state}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"LBFGS.load_state_dict: expected as many of one as of the other, got {lengths}")
+        if "row" in state:
+            state["row"] = count("LBFGS.load_state_dict: row", state["row"])
         if "sy" in state:
             m = len(state.get("ro", ()))
             if np.shape(state["sy"]) == (m, m):
@@ -223,92 +229,126 @@ class LBFGS(ClosureOptimizer):
 
 
 class Rows(list[Any]):
-    """A list of vectors, the oldest first, that are the rows of one matrix: so a product with all of them is one call.
+    """Vectors, the oldest first, that are rows of a matrix in turn: the next one will stand where the oldest stands.
 
-    like: an array of the vectors' length, type and place.
+    There is a row more than vectors, so that the next can be written before the oldest is given up. Products go through
+    the columns in blocks that stay in the cache, as reading the rows is what takes their time.
+
+    matrix: whose rows they are.
+    m, row: they are the m rows before this one; before row 0 stands the last.
     """
 
-    def __init__(self, like: Any, vectors: Sequence[Any] = ()) -> None:
-        self._buffer = np.empty_like(like, shape=(len(vectors) + 8, like.shape[-1]))
-        self._first = 0  # where the oldest stands in the buffer
-        for row, vector in zip(self._buffer, vectors, strict=False):
-            row[...] = vector
-        super().__init__(self._buffer[: len(vectors)])
+    def __init__(self, matrix: Any, m: int = 0, row: int = 0) -> None:
+        super().__init__(matrix[i] for i in range(row - m, row))
+        self.matrix, self.row = matrix, row
+
+    @classmethod
+    def of(cls, like: Any, vectors: Sequence[Any], rows: int, row: int) -> Rows:
+        """Copies of vectors in a new matrix of so many rows, of the length, type and place of `like`."""
+        copies = cls(np.empty_like(like, shape=(rows, like.shape[-1])), len(vectors), row)
+        for copy, vector in zip(copies, vectors, strict=True):
+            copy[...] = vector
+        return copies
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Rows, (self._buffer[:1], [*self])
+        return Rows.of, (self.matrix[:1], [*self], len(self.matrix), self.row)
+
+    def with_room(self, size: int) -> Rows:
+        """The same vectors, where one more fits; there will be at most `size`."""
+        m, rows, most = len(self), len(self.matrix), max(len(self), size) + 1
+        if m <= self.row < rows <= most or rows == most:
+            return self
+        return Rows.of(self.matrix, self, min(2 * m + 8, most), m)
 
     @property
-    def matrix(self) -> Any:
-        """The vectors as a matrix: a view."""
-        return self._buffer[self._first : self._first + len(self)]
+    def spare(self) -> Any:
+        """The row of the next vector."""
+        return self.matrix[self.row % len(self.matrix)]
 
-    def spare(self, size: int) -> Any:
-        """The row behind the last, to write the next vector into; there will be at most `size`."""
-        if self._first + len(self) == len(self._buffer):
-            uninterrupted(self._move, size)
-        return self._buffer[self._first + len(self)]
+    def extended(self, size: int) -> Rows:
+        """With the spare row as the last vector; of more than `size` the oldest are left out."""
+        return Rows(self.matrix, min(len(self) + 1, size), self.row % len(self.matrix) + 1)
 
-    def take(self, size: int) -> None:
-        """Make the spare row the last vector; of more than `size` the oldest are dropped."""
-        self.append(self._buffer[self._first + len(self)])
-        dropped = max(0, len(self) - size)
-        del self[:dropped]
-        self._first += dropped
+    @property
+    def parts(self) -> list[Any]:
+        """The vectors as matrices, the oldest first: two where row 0 stands between them."""
+        start = self.row - len(self)
+        return [self.matrix[start : self.row]] if start >= 0 else [self.matrix[start:], self.matrix[: self.row]]
 
-    def _move(self, size: int) -> None:
-        """Move all to the front, of a longer buffer where too little is free there."""
-        old, first = self._buffer, self._first
-        if first <= len(self) // 4:
-            longer = max(len(self), min(2 * len(self), size + size // 4 + 8)) + 2
-            self._buffer = np.empty_like(old, shape=(longer, old.shape[1]))
-        for i in range(len(self)):
-            self._buffer[i] = old[first + i]
-        self._first = 0
-        self[:] = self._buffer[: len(self)]
+    def blocks(self) -> list[slice]:
+        """The columns, block by block."""
+        n = self.matrix.shape[1]
+        on_host = backend.device_of(self.matrix) == "cpu"
+        width = max(1, CACHED // (self.matrix.itemsize * (len(self) + 1))) if on_host else n
+        return [slice(start, start + width) for start in range(0, n, width)]
+
+    def products(self, vector: Any, columns: slice) -> Any:
+        """The product of each with a vector, over these columns."""
+        return np.concatenate([part[:, columns] @ vector[columns] for part in self.parts])
+
+    def combination(self, weights: Any, columns: slice) -> Any:
+        """Their sum with these weights, in these columns."""
+        first, *second = self.parts
+        answer = weights[: len(first)] @ first[:, columns]
+        for part in second:
+            answer += weights[len(first) :] @ part[:, columns]
+        return answer
 
 
 @np.errstate(all="ignore")
-def _remember(state: dict[str, Any], gradient: Any, settings: dict[str, Any]) -> bool | None:
-    """Take the pair of the last move into the history; whether its curvature allowed that, None without a move."""
-    ss, ys = _history(state, gradient)
-    if not state.get("t"):
-        uninterrupted(state.update, {"prev_flat_grad": gradient, "t": 0.0})
-        return None
+def _remember(state: dict[str, Any], gradient: Any, settings: dict[str, Any]) -> tuple[bool | None, Any]:
+    """Take the pair of the last move into the history.
+
+    Returns whether its curvature allowed that, None without a move; and the products sᵢᵀ∇f of the pairs.
+    """
     size = settings["history_size"]
-    s = np.multiply(state["d"], state["t"], out=ss.spare(size))
-    y = np.subtract(gradient, state["prev_flat_grad"], out=ys.spare(size))
-    sy = dot(s, y)
-    kept: bool = settings["tolerance_curvature"] < sy < math.inf
+    ss, ys = _history(state, gradient, size)
     changes = {"prev_flat_grad": gradient, "t": 0.0}
-    if kept:
-        m = len(ss)
-        R = np.zeros_like(state["sy"], shape=(m + 1, m + 1))
-        R[:m, :m], R[:m, m], R[m, m] = state["sy"], ss.matrix @ y, sy
-        yy = dot(y, y)
-        gamma = sy / yy if SMALL < yy < math.inf else sy / norm(y) / norm(y)  # (7.20)
-        changes |= {"sy": R[-size:, -size:], "ro": [*state["ro"], 1 / sy][-size:], "H_diag": gamma}
-    uninterrupted(_keep, state, kept and size, changes)
-    return kept
+    if not state.get("t"):
+        uninterrupted(state.update, changes)
+        return None, _products(ss, gradient)[0]
+    more_s, more_y = ss.with_room(size), ys.with_room(size)
+    s = np.multiply(state["d"], state["t"], out=more_s.spare)
+    y = np.subtract(gradient, state["prev_flat_grad"], out=more_y.spare)
+    sy = dot(s, y)
+    if not settings["tolerance_curvature"] < sy < math.inf:
+        uninterrupted(state.update, changes)
+        return False, _products(ss, gradient)[0]
+    yy = dot(y, y)
+    gamma = sy / yy if SMALL < yy < math.inf else sy / norm(y) / norm(y)  # (7.20)
+    ss, ys = more_s.extended(size), more_y.extended(size)
+    Sg, Sy = _products(ss, gradient, y)
+    m = len(ss)
+    R = np.zeros_like(state["sy"], shape=(m, m))
+    R[:-1, :-1], R[:, -1], R[-1, -1] = state["sy"][-(m - 1) :, -(m - 1) :] if m > 1 else 0.0, Sy, sy
+    changes |= {"old_stps": ss, "old_dirs": ys, "row": ss.row, "sy": R, "ro": [*state["ro"], 1 / sy][-m:]}
+    uninterrupted(state.update, changes | {"H_diag": gamma})
+    return True, Sg
 
 
-def _keep(state: dict[str, Any], size: int, changes: dict[str, Any]) -> None:
-    """Write the changes into the state, with the pair in the spare rows of a history of some size."""
-    if size:
-        state["old_stps"].take(size)
-        state["old_dirs"].take(size)
-    state.update(changes)
+def _products(rows: Rows, *vectors: Any) -> list[Any]:
+    """The products of all rows with each vector."""
+    answers = [np.zeros_like(vector, shape=len(rows)) for vector in vectors]
+    for columns in rows.blocks():
+        for answer, vector in zip(answers, vectors, strict=True):
+            answer += rows.products(vector, columns)
+    return answers
 
 
-def _history(state: dict[str, Any], like: Any) -> tuple[Rows, Rows]:
+def _history(state: dict[str, Any], like: Any, size: int) -> tuple[Rows, Rows]:
     """The pairs as Rows. Where they are new, or a loaded state's, `sy` is made to fit; none of bad curvature remain."""
     ss, ys = state.get("old_stps", []), state.get("old_dirs", [])
     if not (isinstance(ss, Rows) and isinstance(ys, Rows)):
-        ss, ys, R = Rows(like, ss), Rows(like, ys), state.get("sy")
+        m, R = len(ss), state.get("sy")
+        row = state.get("row", m)
+        where = m + 1, row if m == size and row <= m + 1 else m
+        ss, ys = Rows.of(like, ss, *where), Rows.of(like, ys, *where)
         if R is None or _inverses(R) != state["ro"]:
-            R = np.triu(ss.matrix @ ys.matrix.T).astype(np.float64)
+            R = np.zeros_like(like, shape=(m, m), dtype=np.float64)
+            for j, y in enumerate(ys):
+                R[: j + 1, j] = _products(ss, y)[0][: j + 1]
             if not _inverses(R):
-                ss, ys, R = Rows(like), Rows(like), R[:0, :0]
+                ss, ys, R = Rows.of(like, [], 1, 0), Rows.of(like, [], 1, 0), R[:0, :0]
         state.setdefault("H_diag", 1.0)
         state.update(old_stps=ss, old_dirs=ys, sy=R, ro=_inverses(R))
     return ss, ys
@@ -325,8 +365,8 @@ def _forget(state: dict[str, Any]) -> None:
 
 
 @np.errstate(all="ignore")
-def _direction(gradient: Any, state: dict[str, Any], size: int) -> Any:
-    """-H·∇f, by the two loops of Algorithm 7.4.
+def _direction(gradient: Any, Sg: Any, state: dict[str, Any], size: int) -> Any:
+    """-H·∇f, by the two loops of Algorithm 7.4, given the products sᵢᵀ∇f.
 
     The first, αᵢ = ρᵢ·sᵢᵀ(q - Σ_{j>i} αⱼ·yⱼ), is the system R·α = S·q with Rᵢⱼ = sᵢᵀyⱼ for i ≤ j and the sᵢ as rows of
     S. The second, αᵢ - βᵢ = αᵢ - ρᵢ·yᵢᵀ(r + Σ_{j<i} (αⱼ - βⱼ)·sⱼ), is Rᵀ·(α - β) = D·α - Y·r with R's diagonal D.
@@ -334,16 +374,22 @@ def _direction(gradient: Any, state: dict[str, Any], size: int) -> Any:
     Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
     methods" (1994), whose (3.1) this is.
     """
+    S, Y, R = state["old_stps"], state["old_dirs"], state["sy"]
     r = np.negative(gradient)
-    if not state["old_stps"]:
+    if not S:
         r *= state["H_diag"]
         return r
-    S, Y, R = state["old_stps"].matrix, state["old_dirs"].matrix, state["sy"]
-    alpha = np.linalg.solve(R, (S @ r).astype(R.dtype))
-    r -= alpha.astype(r.dtype) @ Y
-    r *= state["H_diag"]
+    alpha = np.linalg.solve(R, -Sg.astype(R.dtype))
+    weights, Yr = alpha.astype(r.dtype), np.zeros_like(Sg)
+    for columns in Y.blocks():
+        part = r[columns]
+        part -= Y.combination(weights, columns)
+        part *= state["H_diag"]
+        Yr += Y.products(r, columns)
     # with rows and columns reversed Rᵀ too is an upper triangle, where elimination is back substitution
-    difference = np.linalg.solve(R.T[::-1, ::-1], (R.diagonal() * alpha - Y @ r)[::-1])[::-1]
-    r += difference.astype(r.dtype) @ S
+    difference = np.linalg.solve(R.T[::-1, ::-1], (R.diagonal() * alpha - Yr)[::-1])[::-1]
+    weights = difference.astype(r.dtype)
+    for columns in S.blocks():
+        r[columns] += S.combination(weights, columns)
     state["al"] = [*alpha, *[None] * (size - len(alpha))]
     return r

@@ -15,7 +15,7 @@ import minigrad as mg
 import nn
 import optim
 from minigrad import RowSparse
-from optim.lbfgs import Rows, _direction, _history
+from optim.lbfgs import Rows, _direction, _history, _products
 from tests.strict_array import strict
 
 from .closures import closure_of, network, parameter, quadratic, rosenbrock
@@ -37,25 +37,44 @@ def inverse_hessian(pairs, gamma, n):
 
 
 def test_rows_are_a_list_and_a_matrix():
-    """Over growth, moves to the front, and a size that changes."""
+    """Over growth, many rounds, and a size that changes."""
     rng = np.random.default_rng(0)
     for sizes in ([1], [2], [5], [12], [40], [3, 30, 4]):
-        rows, wanted = Rows(np.zeros(3, np.float32)), []
+        rows, wanted = Rows(np.empty((1, 3), np.float32)), []
         for k in range(150):
             size, vector = sizes[k * len(sizes) // 150], rng.standard_normal(3).astype(np.float32)
-            rows.spare(size)[...] = vector
-            assert len(rows) == len(wanted), "a spare row is not yet one of them"
-            rows.take(size)
+            roomy = rows.with_room(size)
+            roomy.spare[...] = vector
+            np.testing.assert_array_equal(list(rows), wanted or np.zeros(0), "a spare row is not yet one of them")
+            np.testing.assert_array_equal(list(roomy), wanted or np.zeros(0))
+            rows = roomy.extended(size)
             wanted = [*wanted, vector][-size:]
-            np.testing.assert_array_equal(rows.matrix, wanted)
+            np.testing.assert_array_equal(np.concatenate(rows.parts), wanted)
             np.testing.assert_array_equal(list(rows), wanted)
-            assert rows.matrix.dtype == np.float32
-            assert rows.matrix.base is rows[0].base, "the same memory"
-        assert len(rows._buffer) <= max(sizes) * 1.25 + 10 + 8
+            assert rows.parts[0].dtype == np.float32
+            assert all(part.base is row.base is rows.matrix for part, row in zip(rows.parts, rows, strict=False))
+            assert len(rows.matrix) <= max(sizes) + 1
         for again in (copy.deepcopy(rows), pickle.loads(pickle.dumps(rows))):
+            assert again.row == rows.row
             again[0][:] = 7
-            np.testing.assert_array_equal(again.matrix, [np.full(3, 7), *wanted[1:]])
-            np.testing.assert_array_equal(rows.matrix, wanted)
+            np.testing.assert_array_equal(np.concatenate(again.parts), [np.full(3, 7), *wanted[1:]])
+            np.testing.assert_array_equal(list(rows), wanted)
+
+
+@given(st.integers(1, 5), st.integers(0, 7), st.integers(1, 40), st.integers(0, 10**6))
+def test_products_and_combinations_block_by_block(m, row, n, seed):
+    """Small whole numbers, whose sums are exact."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-9, 10, (m, n)).astype(np.float32)
+    rows = Rows.of(vectors, vectors, m + 1, row % (m + 2))
+    v, weights = rng.integers(-9, 10, n).astype(np.float32), rng.integers(-9, 10, m).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("optim.lbfgs.CACHED", 4 * (m + 1) * int(rng.integers(1, n + 1)))
+        blocks = rows.blocks()
+        np.testing.assert_array_equal(np.concatenate([v[block] for block in blocks]), v)
+        np.testing.assert_array_equal(_products(rows, v, 2 * v), [vectors @ v, vectors @ v * 2])
+        combined = np.concatenate([rows.combination(weights, block) for block in blocks])
+    np.testing.assert_array_equal(combined, weights @ vectors)
 
 
 # --- the direction
@@ -74,9 +93,9 @@ def test_two_loops_are_the_product_with_the_reference_matrix(n, m, seed):
         "ro": [1 / (y @ s) for s, y in pairs],
         "H_diag": gamma,
     }
-    _history(state, g)
-    h = inverse_hessian(pairs, gamma, n)
-    np.testing.assert_allclose(_direction(g, state, 10), -h @ g, rtol=1e-7, atol=1e-9 * np.abs(h).max() * 10)
+    ss, _ = _history(state, g, 10)
+    (ss_g,), h = _products(ss, g), inverse_hessian(pairs, gamma, n)
+    np.testing.assert_allclose(_direction(g, ss_g, state, 10), -h @ g, rtol=1e-7, atol=1e-9 * np.abs(h).max() * 10)
 
 
 @pytest.mark.parametrize("history_size", [1, 3, 100])
@@ -357,7 +376,7 @@ def test_it_begins_anew_where_the_direction_climbs():
     state = optimizer.state[x]
     state.update(old_stps=[], old_dirs=[], ro=[], H_diag=-1.0, t=0.0)
     closure()
-    assert x.grad.numpy() @ _direction(x.grad.numpy(), state, 100) > 0
+    assert x.grad.numpy() @ _direction(x.grad.numpy(), None, state, 100) > 0
     optimizer.param_groups[0].update(max_iter=200, max_eval=400)
     for _ in range(3):
         optimizer.step(closure)
@@ -588,7 +607,7 @@ def test_products_that_do_not_fit_the_pairs_are_computed_anew():
         spoil(spoiled["state"][0])
         optimizer.load_state_dict(spoiled)
         optimizer.state[x]["t"] = 0.0
-        _history(optimizer.state[x], x.numpy())
+        _history(optimizer.state[x], x.numpy(), 100)
         np.testing.assert_allclose(optimizer.state[x]["sy"], wanted, rtol=1e-9, atol=1e-14)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import RESULTS, Others, figure, print_table, report, write_json
+from common import Others, figure, print_table, report, write_json
 from sklearn.datasets import load_digits
 
 import minigrad as mg
@@ -155,8 +155,8 @@ def measured(name: str, history: int, rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, nothing written")
-    parser.add_argument("--out", type=Path, default=RESULTS / "closure.json", help="where the results go")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--out", type=Path, help="where the results go")
     options = parser.parse_args()
     others = Others()
     rounds = 5 if options.quick else 20
@@ -170,8 +170,7 @@ def main() -> None:
     print_table(rows)
     settings = {"max_iter": ITERATIONS, "dtype": "float32", "images": 1797, "layers": SIZES}
     content = report("closure", settings, results, ["SciPy in float64, from an empty history at each step"], others)
-    if not options.quick:
-        write_json(options.out, content)
+    write_json("closure", content, parser, options)
 
 
 if __name__ == "__main__":

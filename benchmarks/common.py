@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import importlib.metadata
 import importlib.util
@@ -188,8 +189,13 @@ def report(
     }
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write results where `table.py` reads them."""
+def write_json(name: str, content: dict[str, Any], parser: argparse.ArgumentParser, options: Any) -> None:
+    """Write results to `--out`, or if everything was measured where `table.py` reads them."""
+    path, chosen = options.out, [key for key, value in vars(options).items() if value != parser.get_default(key)]
+    if path is None and chosen:
+        print("\nnot written: a run of all that is measured is, or one with --out FILE")
+        return
+    path = path or RESULTS / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     print(f"\nwritten to {path}")

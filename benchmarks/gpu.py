@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import RESULTS, Burst, Others, figure, interleaved, print_table, report, write_json
+from common import Burst, Others, figure, interleaved, print_table, report, write_json
 from optim_step import ALGORITHMS, LR, Algorithm, least_bytes
 from train_step import CHECK_LR, TIMED_LR, TOLERANCE, Problem, Step, minigrad_step, shown
 
@@ -415,7 +415,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=8.0, help="after which no more rows are begun; default 8")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--algorithms", nargs="+", choices=names, default=names, metavar="NAME")
-    parser.add_argument("--out", type=Path, default=RESULTS / "gpu.json")
+    parser.add_argument("--out", type=Path, help="where the results go")
     options = parser.parse_args(arguments)
     device = device_name()
     notes: list[str] = []
@@ -474,7 +474,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print_table(reached)
     more = {"bits": bits, "targets": [dict(zip(reached[0], row, strict=True)) for row in reached[1:]]}
     settings = {"dtype": "float32", "rounds": rounds, "lr": LR, "device": device}
-    write_json(options.out, report("gpu", settings, steps + training, notes, others) | more)
+    write_json("gpu", report("gpu", settings, steps + training, notes, others) | more, parser, options)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, Others, print_table, report, write_json
+from common import Others, print_table, report, write_json
 from train_step import SIZES, TIMED_LR, Problem, Step, minigrad_step, parsed, shown, torch_step
 
 DEEP = ((512,) * 9, 1024)
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=parsed, default=[*SIZES, DEEP], metavar="LAYERS@BATCH")
     parser.add_argument("--quick", action="store_true", help="one process for each figure in place of 3")
     parser.add_argument("--measure", choices=CONTESTANTS, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=RESULTS / "memory.json")
+    parser.add_argument("--out", type=Path, help="where the results go")
     options = parser.parse_args()
     if options.measure:
         print(json.dumps(measured_here(options.measure, *options.sizes[0])))
@@ -124,7 +124,7 @@ def main() -> None:
         results.append({"sizes": list(sizes), "batch": batch, "bytes": sizes_of})
     print_table(rows_of(results, names))
     settings = {"dtype": "float32", "steps": STEPS, "repeats": repeats, "target": TARGET}
-    write_json(options.out, report("memory", settings, results, notes, others))
+    write_json("memory", report("memory", settings, results, notes, others), parser, options)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import RESULTS, Burst, Others, figure, interleaved, package_version, print_table, report, write_json
+from common import Burst, Others, figure, interleaved, package_version, print_table, report, write_json
 
 import minigrad as mg
 from minigrad.ops.elementwise import raw_erf
@@ -499,7 +499,7 @@ def main() -> None:
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), help="beside ours")
     parser.add_argument("--sides", nargs="+", type=int, default=SIDES, metavar="N", help="of the square arrays")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--out", type=Path, default=RESULTS / "ops.json")
+    parser.add_argument("--out", type=Path, help="where the results go")
     options = parser.parse_args()
     notes: list[str] = []
     names = ["minigrad", "numpy"]
@@ -523,7 +523,7 @@ def main() -> None:
     settings = {"dtype": options.dtype, "rounds": rounds, "seconds a row at most": budget, "target": TARGET}
     content = report("ops", settings, results, notes, others)
     content["versions"] |= {name: package_version(name) for name in PEERS if name in names}
-    write_json(options.out, content | {"summary": summaries})
+    write_json("ops", content | {"summary": summaries}, parser, options)
 
 
 if __name__ == "__main__":

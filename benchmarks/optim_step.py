@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import RESULTS, Burst, Others, cores, figure, interleaved, print_table, repeated, report, write_json
+from common import Burst, Others, cores, figure, interleaved, print_table, repeated, report, write_json
 
 import minigrad as mg
 import nn
@@ -321,7 +321,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="5 rounds in place of 15, and at most 2 seconds a row")
     parser.add_argument("--algorithms", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
-    parser.add_argument("--out", type=Path, default=RESULTS / "optim_step.json")
+    parser.add_argument("--out", type=Path, help="where the results go")
     options = parser.parse_args()
     notes = [f"{name} left out: optim has none" for name in options.algorithms if not hasattr(optim, name)]
     algorithms = [a for a in ALGORITHMS if a.name in options.algorithms and hasattr(optim, a.name)]
@@ -358,7 +358,7 @@ def main() -> None:
     more = {"inside a training step": trained, "compile": compiling}
     more["targets"] = [dict(zip(reached[0], row, strict=True)) for row in reached[1:]]
     settings = {"dtype": "float32", "rounds": rounds, "seconds a row at most": budget, "lr": LR}
-    write_json(options.out, report("optim_step", settings, results, notes, others) | more)
+    write_json("optim_step", report("optim_step", settings, results, notes, others) | more, parser, options)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from common import RESULTS, Others, figure, interleaved, print_table, repeated, report, write_json
+from common import Others, figure, interleaved, print_table, repeated, report, write_json
 
 import minigrad as mg
 import nn
@@ -372,7 +372,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="7 rounds in place of 40")
     parser.add_argument("--sizes", nargs="+", type=parsed, default=SIZES, metavar="LAYERS@BATCH")
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), help="beside ours")
-    parser.add_argument("--out", type=Path, default=RESULTS / "train_step.json")
+    parser.add_argument("--out", type=Path, help="where the results go")
     options = parser.parse_args()
     notes: list[str] = []
     names = installed([name for name in CONTESTANTS if name in {"minigrad", *options.contestants}], notes)
@@ -386,7 +386,7 @@ def main() -> None:
     print()
     print_table(rows_of(results, names))
     settings = {"dtype": "float32", "rounds": rounds, "lr": TIMED_LR, "check": {"lr": CHECK_LR, "tolerance": TOLERANCE}}
-    write_json(options.out, report("train_step", settings, results, notes, others))
+    write_json("train_step", report("train_step", settings, results, notes, others), parser, options)
 
 
 if __name__ == "__main__":

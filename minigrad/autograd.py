@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import ops
+from minigrad import checks, ops
 from minigrad.backend import device_of, is_array, namespace
 from minigrad.sparse import RowSparse
-from minigrad.tape import Node, Variable, fitted, owned, run_hooks, set_grad_enabled, walk
+from minigrad.tape import Node, Variable, fitted, owned, raw, run_hooks, set_grad_enabled, walk
 
 
 def backward(output: Any, gradient: Any = None, retain_graph: bool = False, create_graph: bool = False) -> None:
@@ -53,7 +53,12 @@ def _accumulate(gradients: list[tuple[Any, Any]]) -> None:
         elif isinstance(g, RowSparse):
             leaf._grad = g
         else:
-            leaf._grad = Variable.Answer(g if g.base is None and not isinstance(g, np.generic) else owned(g))
+            leaf._grad = Variable.Answer(_own(g))
+
+
+def _own(g: Any) -> Any:
+    """A leaf's raw gradient in memory of its own, where the way back has put it unless it is a view."""
+    return g if g.base is None and not isinstance(g, np.generic) else owned(g)
 
 
 def total(gradients: list[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -77,6 +82,8 @@ def grad(
 ) -> Any:
     """Gradients of `outputs` with respect to `inputs`, returned; no `.grad` is touched.
 
+    They own their memory; only those with `create_graph` may share it with each other and with `grad_outputs`.
+
     outputs, inputs: a tensor, or a list or tuple of them; the answer has the form of `inputs`.
     grad_outputs: the gradients of the outputs, of their shapes; needed where an output has more than one element.
     create_graph: record the backward, so that the answer can be differentiated again.
@@ -90,7 +97,8 @@ def grad(
     (27.0, 18.0)
     """
     outs: Sequence[Any] = outputs if isinstance(outputs, list | tuple) else (outputs,)
-    ins: Sequence[Any] = (inputs,) if isinstance(inputs, Variable) else tuple(inputs)
+    single = isinstance(inputs, Variable) or not hasattr(inputs, "__iter__")
+    ins: Sequence[Any] = (inputs,) if single else tuple(inputs)
     seeds: Sequence[Any] = grad_outputs if outs is outputs and grad_outputs is not None else (grad_outputs,) * len(outs)
     if len(seeds) != len(outs):
         raise ValueError(f"grad: {len(outs)} outputs but {len(seeds)} grad_outputs")
@@ -99,6 +107,7 @@ def grad(
             raise RuntimeError(f"grad: input {i} does not require a gradient; set requires_grad=True before it is used")
     seeded: dict[Any, Any] = {}
     owners: list[Node | Variable] = [tensor.node or tensor for tensor in ins]
+    wanted = frozenset(owners)
     with set_grad_enabled(create_graph):
         for out, seed in zip(outs, seeds, strict=True):
             if not isinstance(out, Variable):
@@ -107,7 +116,7 @@ def grad(
             owner = out.node or out
             seeded[owner] = seeded[owner] + g if owner in seeded else g
         keep = create_graph if retain_graph is None else retain_graph
-        gradients = total(walk(seeded.items(), create_graph, keep, frozenset(owners)))
+        gradients = total(walk(seeded.items(), create_graph, keep, wanted))
     answers = [gradients.get(owner) for owner in owners]
     for i, answer in enumerate(answers):
         if answer is None and not allow_unused:
@@ -115,8 +124,11 @@ def grad(
                 f"grad: the outputs don't depend on input {i} (shape {ins[i].data.shape}); "
                 "allow_unused=True gives None for it"
             )
-        if answer is not None and not isinstance(answer, Variable):
-            answers[i] = owned(answer) if isinstance(answer, RowSparse) else Variable.Answer(owned(answer))
+        if isinstance(answer, RowSparse):
+            answers[i] = owned(answer)
+        elif answer is not None and not isinstance(answer, Variable):
+            alone = owners[i] is ins[i] and len(wanted) == len(ins)  # a leaf, which is asked for once
+            answers[i] = Variable.Answer(_own(answer) if alone else owned(answer))
     return answers[0] if isinstance(inputs, Variable) else answers if isinstance(inputs, list) else tuple(answers)
 
 
@@ -168,6 +180,7 @@ def hessian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> A
     """The second derivatives of f(inputs) of one element: a tensor of shape (*input.shape, *input.shape), or, where
     `inputs` is a tuple, a tuple of tuples: entry [i][j] has the shape of input i, then that of input j.
     """
+    checks.function("hessian: f", f)
 
     def gradient(*ins: Any) -> Any:
         return _like(inputs, _gradients(_single("hessian", _many(f(*ins))), ins, [None], True))
@@ -204,6 +217,7 @@ def _evaluated(
     function: str, f: Callable[..., Any], inputs: Any, create_graph: bool
 ) -> tuple[Sequence[Any], Sequence[Any], Any]:
     """Tensors that require gradients with the values of `inputs`, and what f makes of them, as a list and as it is."""
+    checks.function(f"{function}: f", f)
     for i, x in enumerate(_many(inputs)):
         if not isinstance(x, Variable):
             raise TypeError(f"{function}: input {i}: expected a Tensor, got {type(x).__name__}")
@@ -234,6 +248,8 @@ def _fitting(function: str, name: str, vectors: Any, tensors: Sequence[Any]) -> 
     if len(given) != len(tensors):
         raise ValueError(f"{function}: {name}: expected {len(tensors)} tensor(s), got {len(given)}")
     for vector, tensor in zip(given, tensors, strict=True):
+        if not (vector is None or isinstance(vector, Variable | np.generic) or is_array(vector)):
+            raise TypeError(f"{function}: {name}: expected a Tensor or an array, got {vector!r}")
         if tensor.data.size != 1 if vector is None else vector.shape != tensor.data.shape:
             got = "none" if vector is None else f"one of shape {vector.shape}"
             raise ValueError(f"{function}: {name}: expected a tensor of shape {tensor.data.shape}, got {got}")
@@ -283,10 +299,12 @@ def _seed(operation: str, output: Any, gradient: Any, create_graph: bool) -> Any
             raise TypeError(f"{operation}: expected a gradient of shape {data.shape}, got {gradient!r}") from error
     if seed.shape != data.shape:
         raise ValueError(f"{operation}: a gradient of shape {seed.shape} for an output of shape {data.shape}")
-    device = device_of(seed.data if isinstance(seed, Variable) else seed)
+    if not np.can_cast(seed.dtype, data.dtype, "same_kind"):
+        raise TypeError(f"{operation}: a gradient of type {seed.dtype} for an output of type {data.dtype}")
+    device = device_of(raw(seed))
     if device != device_of(data):
         raise ValueError(f"{operation}: a gradient on {device} for an output on {device_of(data)}")
     seed = fitted(seed, data.shape, data.dtype)
     if create_graph:
         return seed if isinstance(seed, Variable) else Variable.Answer(seed)
-    return seed.data if isinstance(seed, Variable) else seed
+    return raw(seed)

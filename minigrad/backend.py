@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minigrad.checks import floating
+
 Array = Any  # numpy.ndarray, cupy.ndarray, or an array type that says its namespace itself
 
 _default_dtype: np.dtype[Any] = np.dtype(np.float32)
@@ -135,7 +137,7 @@ def asarray(data: Any, dtype: DTypeLike | None = None, device: str | None = None
     if dtype is None and not is_array(data) and not isinstance(data, np.generic) and array.dtype == np.float64:
         dtype = _default_dtype
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"tensor: data of type {type(data).__name__} gives no numeric array (dtype {array.dtype})")
+        raise TypeError(f"data of type {type(data).__name__} gives no numeric array (dtype {array.dtype})")
     if dtype is not None:
         array = array.astype(dtype, copy=False)
     return array if device is None else to_device(array, device)
@@ -192,10 +194,7 @@ def get_default_dtype() -> np.dtype[Any]:
 def set_default_dtype(dtype: DTypeLike) -> None:
     """Set the dtype of tensors made from Python floats, and of new layers. It must be a floating-point type."""
     global _default_dtype
-    new = np.dtype(dtype)
-    if new.kind != "f":
-        raise TypeError(f"set_default_dtype: expected a floating-point type, got {new}")
-    _default_dtype = new
+    _default_dtype = floating("set_default_dtype: dtype", dtype)
 
 
 class _Thread(threading.local):

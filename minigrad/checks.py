@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from numbers import Real
 from typing import Any, ClassVar
@@ -109,6 +110,15 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def floating(name: str, dtype: Any) -> np.dtype[Any]:
+    """A check of a floating-point type."""
+    with suppress(TypeError):  # what is no type at all
+        checked: np.dtype[Any] = np.dtype(dtype)
+        if checked.kind == "f" and dtype is not None:  # which NumPy takes for float64
+            return checked
+    raise TypeError(f"{name} must be a floating-point type, got {dtype!r}")
+
+
 NONNEGATIVE = within(0.0, open_high=True)
 POSITIVE = within(0.0, open_low=True, open_high=True)
 FRACTION = within(0.0, 1.0, open_high=True)
@@ -120,9 +130,9 @@ BETAS = tuple_of(FRACTION, FRACTION)
 class Checked:
     """What checks its attributes whenever they are set, as it is made, later, or on load."""
 
-    ranges: ClassVar[dict[str, Check]] = {}
+    _ranges: ClassVar[dict[str, Check]] = {}
     """Attribute -> what it must be."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        check = type(self).ranges.get(name)
+        check = type(self)._ranges.get(name)
         super().__setattr__(name, check(f"{type(self).__name__}: {name}", value) if check else value)

@@ -11,7 +11,7 @@ import numpy as np
 from minigrad import backend
 from minigrad.autograd import grad
 from minigrad.checks import NONNEGATIVE, POSITIVE, from_one, function
-from minigrad.tape import Variable
+from minigrad.tape import Variable, described
 
 
 def gradcheck(
@@ -26,9 +26,11 @@ def gradcheck(
     """Whether the derivatives of f agree with central differences; to second order unless said otherwise.
 
     For random v, the gradient of s = ⟨v, f(x)⟩ by each input is compared along a random direction d with
-    (s(x + eps d) - s(x - eps d)) / 2 eps. Then the same is asked of (x, v) ↦ ∇s, and so on up to `order`. Only
-    where a direction disagrees are single elements looked at, so the cost hardly depends on the inputs' sizes. The
-    random numbers are the same in every call.
+    (s(x + eps d) - s(x - eps d)) / 2 eps; it must have the input's shape and type, and be where that is. Then the same
+    is asked of (x, v) ↦ ∇s, and so on up to `order`. What will be differentiated again is asked of both backwards, the
+    ordinary one and that with `create_graph`, as rules may compute them in different ways. Only where a direction
+    disagrees are single elements looked at, so the cost hardly depends on the inputs' sizes. The random numbers are the
+    same in every call.
 
     f: a function of tensors that returns a tensor or several; it must give the same answer each time, and be smooth
         within eps of the inputs. An input that it does not use has a gradient of 0.
@@ -59,7 +61,7 @@ def gradcheck(
     rng = np.random.default_rng(0)
     names = [f"input {i}" for i in range(len(xs))]
     for k in range(1, order + 1):
-        problem = _disagreement(f, xs, names, rng, eps, atol, rtol)
+        problem = _disagreement(f, xs, names, rng, eps, atol, rtol, recorded=k < order)
         if problem:
             if raise_exception:
                 raise ValueError(f"gradcheck: derivative of order {k} by {problem}")
@@ -113,11 +115,14 @@ def _disagreement(
     eps: float,
     atol: float,
     rtol: float,
+    recorded: bool,
 ) -> str | None:
     """What to say of the first input whose gradient differs from the difference; None where all agree."""
     outs = _outputs(f, xs)
     vs = [_random(rng, out.data) for out in outs]
-    gradients = _gradients(outs, xs, [Variable.Answer(v) for v in vs], False)
+    seeds = [Variable.Answer(v) for v in vs]
+    found = {" with create_graph": _gradients(outs, xs, seeds, True)} if recorded else {}
+    found[""] = _gradients(outs, xs, seeds, False)
 
     def moved(i: int, step: Any) -> float:
         arguments = [Variable.Answer(x.data + step if x is xs[i] else x.data, None, True) for x in xs]
@@ -126,13 +131,15 @@ def _disagreement(
     def slope(i: int, direction: Any) -> float:
         return (moved(i, eps * direction) - moved(i, -eps * direction)) / (2 * eps)
 
-    for i, (x, g) in enumerate(zip(xs, gradients, strict=True)):
-        if g.shape != x.shape or g.dtype != x.dtype:
-            return f"{names[i]}: shape {g.shape} {g.dtype} for an input of shape {x.shape} {x.dtype}"
+    for i, x in enumerate(xs):
         direction = _random(rng, x.data)
-        analytic, numeric = float((g.data * direction).sum()), slope(i, direction)
-        if not abs(analytic - numeric) <= atol + rtol * abs(numeric):  # a NaN disagrees
-            return f"{names[i]}{_worst(x.data, g.data, partial(slope, i))}"
+        numeric = slope(i, direction)
+        for how, gradients in reversed(found.items()):
+            g = gradients[i].data
+            if (g.shape, g.dtype, backend.device_of(g)) != (x.shape, x.dtype, x.device):
+                return f"{names[i]}{how}: {described(g)} for an input of {described(x)}"
+            if not abs(float((g * direction).sum()) - numeric) <= atol + rtol * abs(numeric):  # a NaN disagrees
+                return f"{names[i]}{how}{_worst(x.data, g, partial(slope, i))}"
     return None
 
 

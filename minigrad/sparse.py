@@ -9,7 +9,7 @@ import numpy as np
 from minigrad import backend
 from minigrad.backend import Array
 from minigrad.ops import layers
-from minigrad.tape import Variable, differentiable
+from minigrad.tape import Variable, differentiable, raw
 
 
 class RowSparse:
@@ -39,14 +39,14 @@ class RowSparse:
     __array_ufunc__ = None  # an array's operators leave it to those below
 
     def __init__(self, rows: Any, values: Any, shape: tuple[int, ...]) -> None:
-        self.values = values = _raw(values)
+        self.values = values = raw(values)
         if not backend.is_array(values) or not isinstance(shape, tuple | list):
             raise TypeError(
                 f"RowSparse: expected values as an array or a Tensor and a shape as a tuple, got a "
                 f"{type(values).__name__} and {shape!r}"
             )
         self.shape = shape = tuple(shape)
-        rows = _raw(rows)
+        rows = raw(rows)
         if not backend.is_array(rows):
             rows = backend.namespace(values).asarray(np.array(rows, None if np.size(rows) else np.int64))
         if rows.dtype.kind not in "iu":
@@ -169,15 +169,11 @@ class RowSparse:
         return RowSparse(self.rows, -self.values, self.shape)
 
 
-def _raw(value: Any) -> Any:
-    return value.data if isinstance(value, Variable) else value
-
-
 def _number(value: Any) -> Any:
-    raw = _raw(value)
-    if getattr(raw, "shape", ()) != () or not (backend.is_array(raw) or isinstance(raw, int | float | np.generic)):
+    number = raw(value)
+    if getattr(number, "shape", ()) or not (backend.is_array(number) or isinstance(number, int | float | np.generic)):
         raise TypeError(f"RowSparse: it can be scaled by a number, got {value!r}")
-    return raw
+    return number
 
 
 def _touched_rows(g: Any, weight_shape: Any, indices: Array, padding_idx: int | None) -> RowSparse:

@@ -23,7 +23,7 @@ import linecache
 import threading
 import types
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from heapq import heappop, heappush
@@ -109,6 +109,11 @@ class Variable:
         Write.of(self.data).now()
 
 
+def raw(value: Any) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return value.data if isinstance(value, Variable) else value
+
+
 class Node:
     """One recorded operation: the way from the gradient of its answer to those of its inputs.
 
@@ -159,10 +164,11 @@ class _GradSwitch(ContextDecorator):
         return _GradSwitch(self.enabled)  # a decorated function may run in several threads at once
 
     def __call__(self, function: F) -> F:
-        if inspect.isgeneratorfunction(function):
+        generator = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        if generator or inspect.iscoroutinefunction(function):
             raise TypeError(
-                f"no_grad, enable_grad: {function.__name__} is a generator, whose body runs after the call; "
-                "put a `with` block into it"
+                f"no_grad, enable_grad: {function.__name__} is a {'generator' if generator else 'coroutine'}, whose "
+                "body runs after the call; put a `with` block into it"
             )
         return super().__call__(function)
 
@@ -177,7 +183,7 @@ class _GradSwitch(ContextDecorator):
 class set_grad_enabled(_GradSwitch):  # noqa: N801 (used like a function)
     """Record operations in this thread, or don't: from this call on, or for the length of a `with` block.
 
-    A decorator too.
+    A decorator too. `no_grad` says what holds for threads, tasks and generators.
     """
 
     def __init__(self, enabled: bool) -> None:
@@ -194,7 +200,17 @@ class set_grad_enabled(_GradSwitch):  # noqa: N801 (used like a function)
 
 
 def no_grad() -> _GradSwitch:
-    """Record nothing in this thread inside `with no_grad():` (also a decorator)."""
+    """Record nothing in this thread inside `with no_grad():` (also a decorator).
+
+    The mode is that of a thread, or of a task of an event loop. A thread, of a pool too, begins with recording, even
+    where it is started inside the block. A task begins in the mode of whoever creates it, as does what
+    `asyncio.to_thread` runs; and so does every thread where Python hands the context on (`thread_inherit_context` in
+    `sys.flags`, the default of builds without the GIL).
+
+    A generator that yields inside the block leaves its caller in this mode until it goes on or is closed: end the block
+    before each `yield`. The body of a generator or a coroutine runs after the call, so that to decorate one raises
+    TypeError. Each thread or task needs an object of its own: write `with no_grad():`, or decorate.
+    """
     return _GradSwitch(False)
 
 
@@ -269,6 +285,7 @@ class Operation:
         plain = [p.replace(annotation=inspect.Parameter.empty) for p in self.signature.parameters.values()]
         arguments = ", ".join(str(p) for p in plain)
         raw = ", ".join(f"{p}_" for p in self.parameters)
+        shown = ", ".join(f"{p!r}: {p}" for p in self.parameters)
         bits = {name: 1 << i for i, (name, rule) in enumerate(zip(self.inputs, self.rules, strict=True)) if rule}
         lines = []
         for i, names in enumerate(self.names):
@@ -291,7 +308,7 @@ class Operation:
             "    try:",
             f"        ans{', residual' if self.residual else ''} = forward({raw})",
             "    except Exception as error:",
-            f"        raise explained(operation, ({', '.join(self.parameters)},), error) from error",
+            f"        raise explained({self.name!r}, {{{shown}}}, error) from error",
             "    if not tensors:",
             "        return ans",
             "    if ans.__class__ is not ndarray and isinstance(ans, generic):",
@@ -596,15 +613,35 @@ def run_hooks(hooks: dict[int, Callable[[Any], Any]], g: Any) -> Any:
 
 def described(value: Any) -> str:
     """An argument as an error message shows it."""
-    data = value.data if isinstance(value, Variable) else value
+    data = raw(value)
     if is_array(data):
         return f"shape {data.shape} {data.dtype} on {device_of(data)}"
+    if isinstance(data, tuple) and any(is_array(raw(part)) for part in data):
+        return f"({', '.join(map(described, data))})"
     return repr(data) if isinstance(data, int | float | complex | str | tuple | None) else f"a {type(data).__name__}"
 
 
-def explained(operation: Operation, args: Sequence[Any], error: Exception) -> Exception:
+def explained(name: str, arguments: Mapping[str, Any], error: Exception) -> Exception:
     """`error` as one of four types, naming the operation and what each of its arguments was."""
-    kind = next((k for k in (IndexError, TypeError, ValueError) if isinstance(error, k)), RuntimeError)
-    shown = ", ".join(f"{name}: {described(value)}" for name, value in zip(operation.parameters, args, strict=False))
-    said = str(error).removeprefix(f"{operation.name}: ")  # as some of NumPy's begin
-    return kind(f"{operation.name}: {said} ({shown})")
+    kinds = {IndexError: IndexError, ValueError: ValueError, TypeError: TypeError}
+    kinds[AttributeError] = TypeError  # what is no array has none of an array's attributes
+    kind = next((kinds[k] for k in kinds if isinstance(error, k)), RuntimeError)
+    shown = ", ".join(f"{argument}: {described(value)}" for argument, value in arguments.items())
+    said = str(error).removeprefix(f"{name}: ")  # as some of NumPy's begin
+    return kind(f"{name}: {said} ({shown})")
+
+
+def explaining(function: F) -> F:
+    """Have what a function made of operations raises name it and its arguments, as an operation's own errors do."""
+    name, signature = function.__name__, inspect.signature(function)
+
+    @functools.wraps(function)
+    def explained_function(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            if str(error).startswith(name):  # it does already
+                raise
+            raise explained(name, signature.bind(*args, **options).arguments, error) from error
+
+    return cast("F", explained_function)

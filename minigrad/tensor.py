@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from minigrad import autograd, backend, ops
 from minigrad.sparse import RowSparse
-from minigrad.tape import RemovableHandle, Variable, grad_mode
+from minigrad.tape import RemovableHandle, Variable, grad_mode, raw
 
 
 def tensor(data: Any, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -24,12 +24,10 @@ def tensor(data: Any, dtype: DTypeLike | None = None, device: str | None = None,
     Raises TypeError for data that are not numbers and for integers with `requires_grad`, ValueError for ragged
     lists and unknown devices.
     """
-    if isinstance(data, Variable):
-        data = data.data
     try:
-        array = backend.asarray(data, dtype, device)
-    except ValueError as error:
-        raise ValueError(f"tensor: {error}") from error
+        array = backend.asarray(raw(data), dtype, device)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"tensor: {error}") from error
     made = Tensor(array)
     made.requires_grad = requires_grad
     return made
@@ -229,7 +227,7 @@ class Tensor(Variable):
     # --- writing
 
     def _write(self, key: Any, value: Any) -> None:
-        data = value.data if isinstance(value, Variable) else value
+        data = raw(value)
         if self._requires_grad and grad_mode.enabled:
             raise RuntimeError("a tensor that requires a gradient can be written in place only inside no_grad()")
         if isinstance(value, Variable) and value._requires_grad and grad_mode.enabled:
@@ -374,7 +372,7 @@ class Tensor(Variable):
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         """`np.mean(t, axis=0)` is recorded like `mg.mean(t, axis=0)`; `np.shape(t)` is that of the array."""
         if function in _OF_VALUES:
-            return function(*map(_raw, args), **options)
+            return function(*map(raw, args), **options)
         operation = _OPERATIONS.get(function)
         if operation is None:
             raise _not_recorded(function.__name__, {})
@@ -390,10 +388,6 @@ _OPERATIONS |= {np.amax: ops.max, np.amin: ops.min, np.linalg.norm: ops.norm}
 
 _OF_VALUES = {np.allclose, np.array_equal, np.isclose, np.ndim, np.shape, np.size}
 """NumPy's functions whose answers have no gradient: they get the arrays."""
-
-
-def _raw(value: Any) -> Any:
-    return value.data if isinstance(value, Variable) else value
 
 
 def _not_recorded(name: str, options: dict[str, Any]) -> TypeError:

@@ -18,7 +18,7 @@ from nn.module import Module
 class ReLU(Module):
     """max(x, 0); subgradient 0 at 0. `inplace` is taken and changes nothing: the input keeps its values."""
 
-    ranges = {"inplace": flag}
+    _ranges = {"inplace": flag}
 
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
@@ -51,7 +51,7 @@ class Sigmoid(Module):
 class LeakyReLU(Module):
     """x where it is positive, negative_slope · x elsewhere; that side's derivative at 0. `inplace` as in ReLU."""
 
-    ranges = {"negative_slope": FINITE, "inplace": flag}
+    _ranges = {"negative_slope": FINITE, "inplace": flag}
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         self.negative_slope, self.inplace = negative_slope, inplace
@@ -68,7 +68,7 @@ class LeakyReLU(Module):
 class ELU(Module):
     """x where it is positive, alpha · (exp(x) - 1) elsewhere. `inplace` as in ReLU."""
 
-    ranges = {"alpha": FINITE, "inplace": flag}
+    _ranges = {"alpha": FINITE, "inplace": flag}
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         self.alpha, self.inplace = alpha, inplace
@@ -85,7 +85,7 @@ class ELU(Module):
 class Softplus(Module):
     """log(1 + exp(beta · x)) / beta, and x itself where beta · x is above `threshold`."""
 
-    ranges = {"beta": FINITE, "threshold": within(-math.inf)}
+    _ranges = {"beta": FINITE, "threshold": within(-math.inf)}
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         self.beta, self.threshold = beta, threshold
@@ -105,7 +105,7 @@ class GELU(Module):
     approximate: "none" for the error function, "tanh" for a formula close to it. Raises ValueError for any other.
     """
 
-    ranges = {"approximate": one_of("none", "tanh")}
+    _ranges = {"approximate": one_of("none", "tanh")}
 
     def __init__(self, approximate: str = "none") -> None:
         self.approximate = approximate
@@ -122,7 +122,7 @@ class GELU(Module):
 class SiLU(Module):
     """x · sigmoid(x). `inplace` as in ReLU."""
 
-    ranges = {"inplace": flag}
+    _ranges = {"inplace": flag}
 
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
@@ -142,7 +142,7 @@ class Softmax(Module):
     dim: the axis. None means 0 for inputs of 0, 1 or 3 axes and 1 for others, so rather say which.
     """
 
-    ranges = {"dim": optional(integer)}
+    _ranges = {"dim": optional(integer)}
 
     def __init__(self, dim: int | None = None) -> None:
         self.dim = dim

@@ -48,7 +48,7 @@ class DataLoader(Checked):
     [[4, 5, 6, 7], [8, 9]]
     """
 
-    ranges = {
+    _ranges = {
         "batch_size": from_one,
         "shuffle": flag,
         "drop_last": flag,

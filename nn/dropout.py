@@ -20,7 +20,7 @@ class Dropout(Module):
     inplace: changes nothing, as in ReLU.
     """
 
-    ranges = {"p": UNIT, "inplace": flag}
+    _ranges = {"p": UNIT, "inplace": flag}
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         self.p, self.inplace = p, inplace

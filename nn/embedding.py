@@ -35,7 +35,7 @@ class Embedding(Module):
     indices that are not integers.
     """
 
-    ranges = {
+    _ranges = {
         "num_embeddings": from_one,
         "embedding_dim": from_one,
         "max_norm": optional(F.ABOVE_ZERO),
@@ -63,11 +63,13 @@ class Embedding(Module):
         self.padding_idx = F.checked_row("Embedding: padding_idx", padding_idx, self.num_embeddings)
         self.max_norm, self.norm_type = max_norm, norm_type
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
-        if _weight is not None:
-            self.weight = Parameter(_weight, requires_grad=not flag("Embedding: freeze", _freeze))
-            return
-        self.weight = Parameter(filled(0.0, (self.num_embeddings, self.embedding_dim), device, dtype))
-        self.reset_parameters()
+        shape = self.num_embeddings, self.embedding_dim
+        weight = filled(0.0, shape, device, dtype) if _weight is None else named_array("Embedding: _weight", _weight)
+        if weight.shape != shape:
+            raise ValueError(f"Embedding: _weight must have shape {shape}, got {weight.shape}")
+        self.weight = Parameter(weight, requires_grad=not flag("Embedding: freeze", _freeze))
+        if _weight is None:
+            self.reset_parameters()
 
     @classmethod
     def from_pretrained(

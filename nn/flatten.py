@@ -27,7 +27,7 @@ class Flatten(Module):
     Raises IndexError for an axis that the input has not, ValueError where start_dim comes after end_dim.
     """
 
-    ranges = {"start_dim": integer, "end_dim": integer}
+    _ranges = {"start_dim": integer, "end_dim": integer}
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         self.start_dim, self.end_dim = start_dim, end_dim

@@ -18,7 +18,7 @@ from minigrad.checks import FINITE, UNIT, integer, one_of, optional, whole, with
 from minigrad.ops import elu, gelu, leaky_relu, linear, relu, sigmoid, silu, tanh
 from minigrad.ops import layers as fused
 from minigrad.ops.index import positions
-from minigrad.tape import Variable, differentiable
+from minigrad.tape import Variable, differentiable, explaining, raw
 from minigrad.tensor import as_array
 from nn.parameter import named_array
 
@@ -41,9 +41,15 @@ def _operand(name: str, argument: str, value: Any) -> Any:
     return value if isinstance(value, Variable) else named_array(f"{name}: {argument}", value)
 
 
+def _operands(name: str, **values: Any) -> list[Any]:
+    """Each a Tensor, an array, or None."""
+    return [value if value is None else _operand(name, argument, value) for argument, value in values.items()]
+
+
 # --- activations
 
 
+@explaining
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + exp(beta · x)) / beta, and x itself where beta · x is above `threshold`."""
     input, beta = _operand("softplus", "input", input), FINITE("softplus: beta", beta)
@@ -59,6 +65,7 @@ def _prepared(name: str, input: Any, dim: int | None, dtype: Any) -> tuple[Any, 
     return input if dtype is None else ops.astype(input, dtype), dim
 
 
+@explaining
 def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """exp(x) over its sum along an axis.
 
@@ -68,6 +75,7 @@ def softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     return ops.softmax(*_prepared("softmax", input, dim, dtype))
 
 
+@explaining
 def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any:
     """Logarithm of softmax, without overflow; arguments as of `softmax`."""
     return ops.log_softmax(*_prepared("log_softmax", input, dim, dtype))
@@ -76,6 +84,7 @@ def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None) -> Any
 # --- layers
 
 
+@explaining
 def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
     """In training, each element 0 with probability p and the others times 1 / (1 - p); else the input itself.
 
@@ -93,6 +102,7 @@ def checked_row(name: str, index: int | None, rows: int) -> int | None:
     return None if checked is None else checked % rows
 
 
+@explaining
 def embedding(
     input: Any,
     weight: Any,
@@ -112,7 +122,8 @@ def embedding(
 
     Raises TypeError for indices that are not integers; on the CPU, IndexError for one out of range.
     """
-    indices, array = named_array("embedding: input", input), named_array("embedding: weight", weight)
+    indices, weight = named_array("embedding: input", input), _operand("embedding", "weight", weight)
+    array = raw(weight)
     if padding_idx is not None:
         padding_idx = checked_row("embedding: padding_idx", padding_idx, len(array))
     operation = row_sparse.embedding if sparse else fused.embedding
@@ -138,20 +149,22 @@ def _scaled_backward(x: Any, factor: Any) -> Any:
     return x
 
 
+@explaining
 def layer_norm(
     input: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
     """(x - E[x]) / √(Var[x] + eps) · weight + bias, mean and variance over the last axes, of `normalized_shape`."""
     shape = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
-    input = _operand("layer_norm", "input", input)
+    input, weight, bias = _operands("layer_norm", input=input, weight=weight, bias=bias)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm: expected an input whose last axes are {shape}, got shape {input.shape}")
     for name, value in (("weight", weight), ("bias", bias)):
-        if value is not None and _operand("layer_norm", name, value).shape != shape:
-            raise ValueError(f"layer_norm: {name} must have normalized_shape {shape}, got {np.shape(value)}")
+        if value is not None and value.shape != shape:
+            raise ValueError(f"layer_norm: {name} must have normalized_shape {shape}, got {value.shape}")
     return fused.normalize(input, weight, bias, tuple(range(-len(shape), 0)), eps)
 
 
+@explaining
 def batch_norm(
     input: Any,
     running_mean: Any,
@@ -170,13 +183,14 @@ def batch_norm(
     Raises ValueError for other shapes, for fewer than two values in a channel in training, and for a momentum outside
     [0, 1].
     """
-    input = _operand("batch_norm", "input", input)
+    input, weight, bias = _operands("batch_norm", input=input, weight=weight, bias=bias)
+    running_mean, running_var = _operands("batch_norm", running_mean=running_mean, running_var=running_var)
     if input.ndim < 2:
         raise ValueError(f"batch_norm: expected shape (batch, channels, ...), got {input.shape}")
     of_channels = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, value in of_channels.items():
-        if value is not None and _operand("batch_norm", name, value).shape != input.shape[1:2]:
-            raise ValueError(f"batch_norm: {name} must have shape {input.shape[1:2]}, got {np.shape(value)}")
+        if value is not None and value.shape != input.shape[1:2]:
+            raise ValueError(f"batch_norm: {name} must have shape {input.shape[1:2]}, got {value.shape}")
     tail = (1,) * (input.ndim - 2)
 
     def along(value: Any) -> Any:
@@ -241,6 +255,7 @@ def _weighted(name: str, losses: Any, weight: Any, reduction: str) -> Any:
     return ops.sum(losses * weight) / ops.sum(weight)
 
 
+@explaining
 def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
     """|input - target|; subgradient 0 at 0.
 
@@ -250,17 +265,19 @@ def l1_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = N
     return _weighted("l1_loss", ops.absolute(input - target), weight, reduction)
 
 
+@explaining
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = None) -> Any:
     """(input - target)².
 
     weight: a factor for each element; "mean" then divides by their sum.
     """
     if reduction == "mean" and weight is None:
-        return ops.mean_squared_error(input, _operand("mse_loss", "target", target))
+        return ops.mean_squared_error(_operand("mse_loss", "input", input), _operand("mse_loss", "target", target))
     input, target = _pair("mse_loss", input, target)
     return _weighted("mse_loss", ops.square(input - target), weight, reduction)
 
 
+@explaining
 def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
     """d² / (2 beta) for |d| < beta, |d| - beta / 2 elsewhere, d = input - target. With beta = 0, |d|.
 
@@ -272,6 +289,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     return _reduced("smooth_l1_loss", _huber(input - target, beta) / beta, reduction)
 
 
+@explaining
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
     """d² / 2 for |d| <= delta, delta · (|d| - delta / 2) elsewhere, d = input - target.
 
@@ -292,6 +310,7 @@ def _huber(difference: Any, delta: float) -> Any:
     return inner * (difference - inner / 2)  # both branches in one formula that no infinity turns into NaN
 
 
+@explaining
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
     """-weight · (y log x + (1 - y) log(1 - x)) for probabilities x and targets y in [0, 1].
 
@@ -307,6 +326,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reducti
     return _reduced(name, _scaled(name, losses, weight), reduction)
 
 
+@explaining
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
 ) -> Any:
@@ -334,6 +354,7 @@ def _scaled(name: str, losses: Any, weight: Any) -> Any:
     return losses * weight
 
 
+@explaining
 def cross_entropy(
     input: Any,
     target: Any,
@@ -354,6 +375,7 @@ def cross_entropy(
     Raises ValueError for shapes and an empty batch, TypeError for labels that are no integers, IndexError (on the CPU)
     for labels out of range.
     """
+    input = _operand("cross_entropy", "input", input)
     labels = target.data if isinstance(target, Variable) else named_array("cross_entropy: target", target)
     if ignore_index.__class__ is not int:
         ignore_index = integer("cross_entropy: ignore_index", ignore_index)
@@ -366,7 +388,6 @@ def cross_entropy(
     if weight is None and reduction == "mean" and not label_smoothing and fused.kernel_takes(input, labels):
         return fused.cross_entropy_kernel(input, labels, ignore_index)
     label_smoothing = UNIT("cross_entropy: label_smoothing", label_smoothing)
-    input = _operand("cross_entropy", "input", input)
     log_probabilities = ops.log_softmax(input, min(1, input.ndim - 1))
     if labels.dtype.kind == "f" and input.shape == labels.shape:
         target = target if isinstance(target, Variable) else labels
@@ -374,6 +395,7 @@ def cross_entropy(
     return _label_loss("cross_entropy", log_probabilities, labels, weight, ignore_index, label_smoothing, reduction)
 
 
+@explaining
 def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> Any:
     """-weight[target] · input[target] for log probabilities; arguments, shapes and errors as of `cross_entropy`."""
     name = "nll_loss"
@@ -440,6 +462,7 @@ def _soft_label_loss(log_probabilities: Any, target: Any, weight: Any, label_smo
     return _reduced("cross_entropy", -ops.sum(terms, axis=axis), reduction)
 
 
+@explaining
 def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
     """target · (log target - input), for log probabilities `input`: 0 where the target is 0.
 
@@ -459,6 +482,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
     return ops.sum(losses) / (len(losses) if losses.ndim else 1)
 
 
+@explaining
 def cosine_embedding_loss(
     input1: Any, input2: Any, target: Any, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Any:
@@ -481,6 +505,7 @@ def cosine_embedding_loss(
     return _reduced(name, ops.where(sign == 1, 1 - cosine, ops.where(sign == -1, apart, 0.0)), reduction)
 
 
+@explaining
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean") -> Any:
     """The input x itself, a distance, where the target is 1, and max(0, margin - x) where it is -1."""
     name = "hinge_embedding_loss"

@@ -27,7 +27,7 @@ class Linear(Module):
     Raises ValueError for sizes that are not positive integers.
     """
 
-    ranges = {"in_features": from_one, "out_features": from_one}
+    _ranges = {"in_features": from_one, "out_features": from_one}
 
     weight: Parameter
     bias: Parameter | None

@@ -16,7 +16,7 @@ class Loss(Module):
     reduction: "mean", "sum" or "none". Raises ValueError for any other.
     """
 
-    ranges = {
+    _ranges = {
         "reduction": F.REDUCTION,
         "beta": F.NOT_NEGATIVE,
         "delta": F.ABOVE_ZERO,
@@ -177,7 +177,7 @@ class KLDivLoss(Loss):
     log_target: the targets are logarithms too.
     """
 
-    ranges = Loss.ranges | {"reduction": F.REDUCTION_OR_BATCHMEAN}
+    _ranges = Loss._ranges | {"reduction": F.REDUCTION_OR_BATCHMEAN}
 
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(reduction=reduction)

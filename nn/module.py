@@ -10,10 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from minigrad import backend
-from minigrad.checks import Checked, function
+from minigrad.checks import Checked, floating, function
 from minigrad.tape import RemovableHandle, Variable
 from nn.backward_hooks import BackwardHooks
-from nn.parameter import Buffer, Parameter, floating, named_array
+from nn.parameter import Buffer, Parameter, named_array
 
 M = TypeVar("M", bound="Module")
 
@@ -52,7 +52,7 @@ class Module(Checked):
                 return self.out(F.relu(self.hidden(x)))
 
     training: what `train()` and `eval()` switch, for layers that behave differently (dropout, batch norm).
-    ranges: of the class: what its settings must be. They are checked, by name, whenever they are set.
+    _ranges: of the class: what its settings must be. They are checked, by name, whenever they are set.
     """
 
     training = True

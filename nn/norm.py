@@ -36,7 +36,7 @@ class LayerNorm(Module):
     last axes.
     """
 
-    ranges = {"normalized_shape": lengths, "eps": NONNEGATIVE, "elementwise_affine": flag}
+    _ranges = {"normalized_shape": lengths, "eps": NONNEGATIVE, "elementwise_affine": flag}
     normalized_shape: tuple[int, ...]
     weight: Parameter | None
     bias: Parameter | None
@@ -86,7 +86,7 @@ class BatchNorm1d(Module):
     call for other shapes, and in training for fewer than two values in a channel.
     """
 
-    ranges = {
+    _ranges = {
         "num_features": from_one,
         "eps": NONNEGATIVE,
         "momentum": optional(UNIT),

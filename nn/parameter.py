@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from minigrad import Tensor, backend
+from minigrad.checks import floating
 from minigrad.tensor import as_array
 
 
@@ -55,15 +55,6 @@ def filled(value: float, shape: int | tuple[int, ...], device: str | None, dtype
     """A new array of one value, on the CPU and of the default dtype where None is given: where layers begin."""
     dtype = backend.get_default_dtype() if dtype is None else floating("dtype", dtype)
     return backend.to_device(np.full(shape, value, dtype), "cpu" if device is None else device)
-
-
-def floating(name: str, dtype: Any) -> np.dtype[Any]:
-    """A check of a floating-point type."""
-    with suppress(TypeError):  # what is no type at all
-        checked: np.dtype[Any] = np.dtype(dtype)
-        if checked.kind == "f":
-            return checked
-    raise TypeError(f"{name} must be a floating-point type, got {dtype!r}")
 
 
 def named_array(where: str, value: Any) -> Any:

@@ -18,12 +18,13 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minigrad import Tensor, backend
-from minigrad.checks import number
+from minigrad.checks import list_of, number
 from minigrad.vectors import largest
 from optim.flat import Flat
 from optim.interrupt import uninterrupted
@@ -288,27 +289,23 @@ class ClosureOptimizer(Optimizer):
 
     def _check_loaded(self, state: dict[str, Any], flat: Flat) -> None:
         """Bring vectors to the parameters' type and place, and check numbers; nothing may be missing after a move."""
-        name = type(self).__name__
+        where = f"{type(self).__name__}.load_state_dict"
         missing = [key for key in (*self.vectors, *self.lists, *self.numbers) if key not in state]
         if missing and state.get("n_iter"):
-            raise ValueError(f"{name}.load_state_dict: the state has no {', '.join(missing)}, only {', '.join(state)}")
-        for key in self.numbers:
-            if key in state:
-                state[key] = number(f"{name}.load_state_dict: {key}", state[key])
-        for key in self.vectors:
-            if key in state:
-                state[key] = self._placed(key, state[key], flat, (flat.size,), flat.dtype)
-        for key in self.lists:
-            if key in state:
-                state[key] = [self._placed(key, array, flat, (flat.size,), flat.dtype) for array in state[key]]
+            raise ValueError(f"{where}: the state has no {', '.join(missing)}, only {', '.join(state)}")
+        vector = partial(self._placed, flat=flat, shape=(flat.size,), dtype=flat.dtype)
+        for keys, check in ((self.numbers, number), (self.vectors, vector), (self.lists, list_of(vector))):
+            for key in keys:
+                if key in state:
+                    state[key] = check(f"{where}: {key}", state[key])
 
-    def _placed(self, key: str, array: Any, flat: Flat, shape: tuple[int, ...], dtype: Any) -> Any:
+    def _placed(self, name: str, array: Any, flat: Flat, shape: tuple[int, ...], dtype: Any) -> Any:
         """A copy of a loaded array of this type, where the parameters are."""
         array = array if backend.is_array(array) else np.asarray(array)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{name} must be an array of real numbers, got {array.dtype}")
         if array.shape != shape:
-            raise ValueError(
-                f"{type(self).__name__}.load_state_dict: {key} has shape {tuple(array.shape)}, expected {shape}"
-            )
+            raise ValueError(f"{name} has shape {tuple(array.shape)}, expected {shape}")
         placed = np.empty_like(flat.params[0].data, shape=shape, dtype=dtype)
         backend.copy_into(placed, array)
         return placed
@@ -316,6 +313,4 @@ class ClosureOptimizer(Optimizer):
     def _loaded_value(self, p: Tensor, name: str, value: Any) -> Any:
         if name in (*self.vectors, *self.lists, *self.matrices):
             return value  # is copied when it is brought to the type of all parameters
-        if isinstance(value, list):
-            return [v if v is None else float(v) for v in value]
         return super()._loaded_value(p, name, value)

@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad import backend
-from minigrad.checks import NONNEGATIVE, count, flag, from_one, one_of
+from minigrad.checks import NONNEGATIVE, count, flag, from_one, list_of, number, one_of, optional
 from minigrad.vectors import dot, largest, norm
 from optim.closure import (
     MAX_ITER,
@@ -215,15 +215,17 @@ class LBFGS(ClosureOptimizer):
 
     def _check_loaded(self, state: dict[str, Any], flat: Flat) -> None:
         super()._check_loaded(state, flat)
+        where = "LBFGS.load_state_dict"
+        for key, check in (("ro", list_of(number)), ("al", list_of(optional(number))), ("row", count)):
+            if key in state:
+                state[key] = check(f"{where}: {key}", state[key])
         lengths = {key: len(state[key]) for key in ("old_stps", "old_dirs", "ro") if key in state}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"LBFGS.load_state_dict: expected as many of one as of the other, got {lengths}")
-        if "row" in state:
-            state["row"] = count("LBFGS.load_state_dict: row", state["row"])
+            raise ValueError(f"{where}: expected as many of one as of the other, got {lengths}")
         if "sy" in state:
             m = len(state.get("ro", ()))
             if np.shape(state["sy"]) == (m, m):
-                state["sy"] = self._placed("sy", state["sy"], flat, (m, m), np.float64)
+                state["sy"] = self._placed(f"{where}: sy", state["sy"], flat, (m, m), np.float64)
             else:  # of fewer pairs than torch has gone on with
                 del state["sy"]
 
@@ -254,11 +256,12 @@ class Rows(list[Any]):
         return Rows.of, (self.matrix[:1], [*self], len(self.matrix), self.row)
 
     def with_room(self, size: int) -> Rows:
-        """The same vectors, where one more fits; there will be at most `size`."""
-        m, rows, most = len(self), len(self.matrix), max(len(self), size) + 1
-        if m <= self.row < rows <= most or rows == most:
+        """The newest `size` of the vectors, where one more fits: in turn where they are as many, else from row 0 on."""
+        m, rows, most = len(self), len(self.matrix), size + 1
+        if m <= self.row < rows <= most or m + 1 == rows == most:
             return self
-        return Rows.of(self.matrix, self, min(2 * m + 8, most), m)
+        newest = self[-size:]
+        return Rows.of(self.matrix, newest, min(2 * m + 8, most), len(newest))
 
     @property
     def spare(self) -> Any:
@@ -302,7 +305,7 @@ def _remember(state: dict[str, Any], gradient: Any, settings: dict[str, Any]) ->
     Returns whether its curvature allowed that, None without a move; and the products sᵢᵀ∇f of the pairs.
     """
     size = settings["history_size"]
-    ss, ys = _history(state, gradient, size)
+    ss, ys = _history(state, gradient)
     changes = {"prev_flat_grad": gradient, "t": 0.0}
     if not state.get("t"):
         uninterrupted(state.update, changes)
@@ -335,13 +338,13 @@ def _products(rows: Rows, *vectors: Any) -> list[Any]:
     return answers
 
 
-def _history(state: dict[str, Any], like: Any, size: int) -> tuple[Rows, Rows]:
+def _history(state: dict[str, Any], like: Any) -> tuple[Rows, Rows]:
     """The pairs as Rows. Where they are new, or a loaded state's, `sy` is made to fit; none of bad curvature remain."""
     ss, ys = state.get("old_stps", []), state.get("old_dirs", [])
     if not (isinstance(ss, Rows) and isinstance(ys, Rows)):
         m, R = len(ss), state.get("sy")
         row = state.get("row", m)
-        where = m + 1, row if m == size and row <= m + 1 else m
+        where = m + 1, row if row <= m + 1 else m
         ss, ys = Rows.of(like, ss, *where), Rows.of(like, ys, *where)
         if R is None or _inverses(R) != state["ro"]:
             R = np.zeros_like(like, shape=(m, m), dtype=np.float64)

@@ -13,7 +13,7 @@ import numpy as np
 
 from minigrad import backend
 from minigrad.ops import loops
-from minigrad.tape import Variable, differentiable
+from minigrad.tape import Variable, differentiable, explaining, raw
 
 __all__ = [
     "absolute", "add", "arccos", "arcsin", "arctan", "astype", "bitwise_and", "bitwise_or", "bitwise_xor", "clip",
@@ -59,12 +59,11 @@ def _quotient(x1, x2, rest):
     """floor(x1 / x2), where `rest` = x1 % x2 is known: without the division with rest that floor_divide does again."""
     if rest.size < loops.MANY or rest.__class__ is not np.ndarray or rest.dtype.kind != "f":
         return np.floor_divide(x1, x2)
-    whole = np.subtract(x1, rest)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        whole = np.subtract(x1, rest)
         whole /= x2
     np.rint(whole, out=whole)
-    whole[np.isinf(rest)] = -1  # x2 is infinite, of the other sign
-    return whole
+    return np.floor_divide(x1, x2, out=whole, where=~np.isfinite(whole))
 
 
 @differentiable(lambda g: g, lambda g, ans, x1, x2: -g * _quotient(x1, x2, ans), broadcasts=True)
@@ -393,6 +392,7 @@ def _astype(a, dtype):
     return a.astype(dtype)
 
 
+@explaining
 def astype(a, dtype) -> Any:
     """`a` in another type; a constant where that has no fractions."""
     answer = _astype(a, dtype)
@@ -401,9 +401,10 @@ def astype(a, dtype) -> Any:
     return answer
 
 
+@explaining
 def to_device(a, device) -> Any:
     """`a` on another device."""
-    return moved_to(a, device, backend.device_of(a.data if isinstance(a, Variable) else a))
+    return moved_to(a, device, backend.device_of(raw(a)))
 
 
 @differentiable(lambda g, device, source: moved_to(g, source, device))

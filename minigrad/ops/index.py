@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend
-from minigrad.tape import Variable, differentiable, fitted
+from minigrad.tape import differentiable, explaining, fitted, raw
 
 __all__ = ["diagonal", "getitem", "one_hot", "take", "take_along_axis", "trace"]
 
@@ -52,7 +52,7 @@ def raw_key(key) -> Any:
     """`key` with the tensors in it replaced by their arrays."""
     if isinstance(key, (tuple, list)):
         return type(key)([raw_key(part) for part in key])
-    return key.data if isinstance(key, Variable) else key
+    return raw(key)
 
 
 def along(axis, ndim, part) -> Any:
@@ -62,7 +62,7 @@ def along(axis, ndim, part) -> Any:
 
 def positions(n, like) -> Any:
     """0, 1, ... n - 1, where `like` is."""
-    return backend.namespace(like.data if isinstance(like, Variable) else like).arange(n)
+    return backend.namespace(raw(like)).arange(n)
 
 
 @differentiable(lambda g, a_shape, indices, axis: _untaken(g, a_shape, indices, axis))
@@ -77,6 +77,7 @@ def _untaken(g, a_shape, indices, axis):
     return put(g, a_shape, along(axis, len(a_shape), indices))
 
 
+@explaining
 def take_along_axis(arr, indices, axis=-1) -> Any:
     """Elements of `arr` at `indices` along `axis`: `indices` has the rank of `arr`, and an index for each element."""
     raw = raw_key(indices)

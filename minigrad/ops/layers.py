@@ -12,7 +12,7 @@ from minigrad.ops.elementwise import astype, clip, log, log1p, sqrt, where
 from minigrad.ops.index import put
 from minigrad.ops.neural import minus_one_hot, softmax
 from minigrad.ops.reduce import mean
-from minigrad.tape import Variable, differentiable
+from minigrad.tape import Variable, differentiable, explaining, raw
 
 
 def _standardized(x, axes, eps):
@@ -71,7 +71,7 @@ def _differences(logits, target, ignore_index):
 
 def kernel_takes(input, labels) -> Any:
     """Whether `cross_entropy_kernel` takes logits (rows, classes) and labels (rows,) like these."""
-    array = input.data if isinstance(input, Variable) else input
+    array = raw(input)
     fits = array.ndim == 2 and labels.shape == array.shape[:1] and array.size and labels.dtype == np.int64
     return fits and kernels.fitting(array) and labels.flags.c_contiguous
 
@@ -88,9 +88,12 @@ def cross_entropy_kernel(logits, target, ignore_index):
     return mean, tuple(residual)
 
 
+@explaining
 def dropout(x, p) -> Any:
     """x with each element 0 with probability p and the others times 1 / (1 - p), by the thread's random stream."""
-    array = x.data if isinstance(x, Variable) else x
+    array = raw(x)
+    if array.dtype.kind not in "fc":
+        raise TypeError("expected x of a floating-point type")
     scale = 1 / (1 - p) if p < 1 else 0.0
     factors = kernels.dropout_factors(array, p, scale) if kernels.fitting(array) else None
     if factors is None:

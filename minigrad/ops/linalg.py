@@ -14,7 +14,7 @@ from minigrad.ops import loops
 from minigrad.ops.index import diagonal
 from minigrad.ops.sequence import on_sequence, with_parameters
 from minigrad.ops.shape import broadcast_to, expand_dims, reshape, swapaxes, transpose
-from minigrad.tape import Variable, differentiable, fitted
+from minigrad.tape import Variable, differentiable, explaining, fitted, raw
 
 __all__ = ["dot", "einsum", "linear", "matmul", "outer"]
 
@@ -118,7 +118,7 @@ def rows(x):
 
 def ones_beside(g):
     """As many ones as `g` has rows: `g.T.dot(ones)` sums its columns at a quarter of the cost of `g.sum(0)`."""
-    return backend.ones(len(g), g.data if isinstance(g, Variable) else g)
+    return backend.ones(len(g), raw(g))
 
 
 @differentiable(
@@ -138,6 +138,7 @@ def linear(x, weight, bias=None):
     return out
 
 
+@explaining
 def einsum(subscripts, *operands, optimize=False) -> Any:
     """Sum of products of operands, as `subscripts` says, such as "ij,jk->ik"; NumPy's notation, "..." included.
 

@@ -128,7 +128,7 @@ def _times_others(g, a, out):
 
 def _sum_of_earlier(a, out):
     for i in range(a.shape[0]):
-        total = a.dtype.type(0)
+        total = a.dtype.type(-0.0)  # to which -0.0 can be added
         for j in range(a.shape[1]):
             total += a[i, j]
             out[i, j] = total
@@ -137,7 +137,7 @@ def _sum_of_earlier(a, out):
 def _sum_of_later(g, out):
     n = g.shape[1]
     for i in range(g.shape[0]):
-        total = g.dtype.type(0)
+        total = g.dtype.type(-0.0)
         for j in range(1, n + 1):
             total += g[i, n - j]
             out[i, n - j] = total

@@ -12,7 +12,7 @@ from minigrad.backend import ON_HOST
 from minigrad.ops import loops
 from minigrad.ops.elementwise import absolute, not_equal, select
 from minigrad.ops.shape import broadcast_to, flipped, reshape, transpose
-from minigrad.tape import differentiable
+from minigrad.tape import differentiable, explaining
 
 FEW = 4096
 """Up to so many elements, writing a repeated array costs less than making the view of it."""
@@ -298,6 +298,7 @@ def power_norm(x, ord, axis, keepdims):
     return np.linalg.norm(x, None if ord == 2 else ord, axis, keepdims)
 
 
+@explaining
 def norm(x, ord=None, axis=None, keepdims=False) -> Any:
     """Norm over `axis`, as np.linalg.norm: of vectors for an int, of matrices for a pair, of all elements for None.
 

@@ -13,7 +13,7 @@ from minigrad.ops import loops
 from minigrad.ops.elementwise import NUMBER
 from minigrad.ops.index import along, getitem, positions, put, take, zeros
 from minigrad.ops.sequence import MANY, batched, on_sequence
-from minigrad.tape import differentiable, fitted
+from minigrad.tape import differentiable, explaining, fitted
 
 __all__ = [
     "broadcast_to", "concatenate", "expand_dims", "flip", "pad", "ravel", "repeat", "reshape", "roll", "split",
@@ -87,6 +87,7 @@ def _concatenate(arrays, axis, parts):
     return np.concatenate(arrays, axis)
 
 
+@explaining
 def concatenate(arrays, axis=0) -> Any:
     """Arrays one after the other along `axis`; all elements in order along one axis where it is None."""
     if axis is None:
@@ -102,6 +103,7 @@ def _stack(arrays, axis):
     return np.stack(arrays, axis)
 
 
+@explaining
 def stack(arrays, axis=0) -> Any:
     """Arrays of one shape side by side along a new axis."""
     if len(arrays) > MANY:
@@ -124,6 +126,7 @@ def _sections(shape, indices_or_sections, axis):
     return [along(axis, len(shape), slice(*pair)) for pair in pairwise(cuts)]
 
 
+@explaining
 def split(ary, indices_or_sections, axis=0) -> Any:
     """A list of parts along `axis`: so many of equal length, or cut at each of the given indices."""
     cuts = indices_or_sections if isinstance(indices_or_sections, int) else tuple(indices_or_sections)
@@ -199,6 +202,7 @@ def constant_pad(a, pad_width, constant_values):
     return out
 
 
+@explaining
 def pad(array, pad_width, mode="constant", constant_values=0) -> Any:
     """`array` with elements put before and after it along each axis.
 

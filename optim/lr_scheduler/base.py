@@ -22,7 +22,7 @@ STATE = {
     "_is_initial": flag,
     "_get_lr_called_within_step": flag,
 }
-"""What the keys of every state must have; a scheduler's `ranges` say it of its own."""
+"""What the keys of every state must have; a scheduler's `_ranges` say it of its own."""
 BOOKKEEPING = {"_step_count", "_is_initial", "_get_lr_called_within_step", "_last_lr"}
 """State keys that not every version of PyTorch has."""
 

@@ -66,7 +66,7 @@ class SequentialLR(_Composite):
     not increase; TypeError for what is no scheduler.
     """
 
-    ranges = {"_milestones": list_of(count)}
+    _ranges = {"_milestones": list_of(count)}
 
     def __init__(
         self, optimizer: Optimizer, schedulers: Sequence[LRScheduler], milestones: Sequence[int], last_epoch: int = -1

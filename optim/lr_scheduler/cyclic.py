@@ -29,7 +29,7 @@ class WarmRestarts(Factor):
     [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
     """
 
-    ranges = {"T_0": from_one, "T_mult": from_one, "eta_min": FINITE}
+    _ranges = {"T_0": from_one, "T_mult": from_one, "eta_min": FINITE}
 
     def __init__(self, T_0: int, T_mult: int = 1, eta_min: float = 0.0) -> None:
         self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
@@ -57,7 +57,7 @@ class CosineAnnealingWarmRestarts(WarmRestarts, LRScheduler):
     T_mult=3), and one that is made with last_epoch is in the right period.
     """
 
-    ranges = WarmRestarts.ranges | {"T_cur": NONNEGATIVE, "T_i": from_one}
+    _ranges = WarmRestarts._ranges | {"T_cur": NONNEGATIVE, "T_i": from_one}
 
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
@@ -128,7 +128,7 @@ class _MomentumCycler(LRScheduler):
 class _Triangles(Factor):
     """f(t) = scale·height: height rises from 0 to 1 and falls back in every cycle, each on a line."""
 
-    ranges = {
+    _ranges = {
         "total_size": POSITIVE,
         "step_ratio": UNIT,
         "gamma": NONNEGATIVE,
@@ -189,7 +189,7 @@ class Cyclic(_Triangles):
     [0.0, 0.5, 1.0, 0.5, 0.0, 0.25, 0.5, 0.25]
     """
 
-    ranges = {"base_lr": FINITE, "max_lr": FINITE} | _Triangles.ranges
+    _ranges = {"base_lr": FINITE, "max_lr": FINITE} | _Triangles._ranges
 
     def __init__(
         self,
@@ -226,7 +226,7 @@ class CyclicLR(_Triangles, _MomentumCycler):
     without momentum and betas where momentum is to be moved.
     """
 
-    ranges = _Triangles.ranges | {
+    _ranges = _Triangles._ranges | {
         "max_lrs": list_of(NONNEGATIVE),
         "cycle_momentum": flag,
         "use_beta1": flag,
@@ -267,12 +267,16 @@ class CyclicLR(_Triangles, _MomentumCycler):
 
     def _admit(self, group: dict[str, Any]) -> None:
         i = len(self.base_lrs)
-        if i == len(self.max_lrs):  # it was added since
-            group.setdefault("initial_lr", shared("CyclicLR: base_lr", self.base_lrs))
+        added = i == len(self.max_lrs)
+        if added:
+            low = shared("CyclicLR: base_lr", self.base_lrs)
+            group.setdefault("initial_lr", low)  # another scheduler's stays
             for name in ["max_lrs"] + self.cycle_momentum * ["base_momentums", "max_momentums"]:
                 values = getattr(self, name)
                 setattr(self, name, [*values, shared(f"CyclicLR: {name}", values)])
         super()._admit(group)
+        if added:
+            self.base_lrs[i] = low
         if self.cycle_momentum:
             group.update(max_momentum=self.max_momentums[i], base_momentum=self.base_momentums[i])
 
@@ -393,7 +397,7 @@ class OneCycleLR(_Phases, _MomentumCycler):
     momentum and betas where momentum is to be moved, and, as torch does, for a step beyond total_steps.
     """
 
-    ranges = {"total_steps": from_one, "cycle_momentum": flag, "use_beta1": flag}
+    _ranges = {"total_steps": from_one, "cycle_momentum": flag, "use_beta1": flag}
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ class Step(Factor):
     [1.0, 1.0, 0.1, 0.01]
     """
 
-    ranges = {"step_size": from_one, "gamma": NONNEGATIVE}
+    _ranges = {"step_size": from_one, "gamma": NONNEGATIVE}
 
     def __init__(self, step_size: int, gamma: float = 0.1) -> None:
         self.step_size, self.gamma = step_size, gamma
@@ -61,7 +61,7 @@ class MultiStep(Factor):
     [1.0, 0.1, 0.1, 0.01]
     """
 
-    ranges = {"milestones": milestones, "gamma": NONNEGATIVE}
+    _ranges = {"milestones": milestones, "gamma": NONNEGATIVE}
 
     def __init__(self, milestones: Iterable[int], gamma: float = 0.1) -> None:
         self.milestones: Counter[int] = milestones  # type: ignore[assignment]  # as the check makes it
@@ -94,7 +94,7 @@ class Constant(Factor):
     [0.5, 0.5, 1.0]
     """
 
-    ranges = {"factor": UNIT, "total_iters": count}
+    _ranges = {"factor": UNIT, "total_iters": count}
 
     def __init__(self, factor: float = 1 / 3, total_iters: int = 5) -> None:
         self.factor, self.total_iters = factor, total_iters
@@ -126,7 +126,7 @@ class Linear(Factor):
     [0.5, 0.625, 0.75, 0.875, 1.0, 1.0]
     """
 
-    ranges = {"start_factor": UNIT, "end_factor": UNIT, "total_iters": count}
+    _ranges = {"start_factor": UNIT, "end_factor": UNIT, "total_iters": count}
 
     def __init__(self, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> None:
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
@@ -164,7 +164,7 @@ class Exponential(Factor):
     [1.0, 0.5, 0.25, 0.125]
     """
 
-    ranges = {"gamma": NONNEGATIVE}
+    _ranges = {"gamma": NONNEGATIVE}
 
     def __init__(self, gamma: float) -> None:
         self.gamma = gamma
@@ -191,7 +191,7 @@ class Polynomial(Factor):
     [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
     """
 
-    ranges = {"total_iters": count, "power": NONNEGATIVE}
+    _ranges = {"total_iters": count, "power": NONNEGATIVE}
 
     def __init__(self, total_iters: int = 5, power: float = 1.0) -> None:
         self.total_iters, self.power = total_iters, power
@@ -227,7 +227,7 @@ class CosineAnnealing(Factor):
     [1.0, 0.854, 0.5, 0.146, 0.0, 0.146]
     """
 
-    ranges = {"T_max": POSITIVE, "eta_min": FINITE}
+    _ranges = {"T_max": POSITIVE, "eta_min": FINITE}
 
     def __init__(self, T_max: float, eta_min: float = 0.0) -> None:
         self.T_max, self.eta_min = T_max, eta_min

@@ -23,7 +23,7 @@ class Lambda(Factor):
     [1.0, 0.5, 0.25]
     """
 
-    ranges = {"lr_lambda": function}
+    _ranges = {"lr_lambda": function}
 
     def __init__(self, lr_lambda: Callable[[float], float]) -> None:
         self.lr_lambda = lr_lambda
@@ -41,7 +41,7 @@ class Multiplicative(Factor):
     [1.0, 0.5, 0.25]
     """
 
-    ranges = {"lr_lambda": function}
+    _ranges = {"lr_lambda": function}
 
     def __init__(self, lr_lambda: Function) -> None:
         self.lr_lambda = lr_lambda

@@ -36,7 +36,7 @@ class ReduceLROnPlateau(LRScheduler):
     Raises ValueError for settings out of range and a list of another length than there are groups.
     """
 
-    ranges = {
+    _ranges = {
         "mode": one_of("min", "max"),
         "factor": FRACTION,
         "patience": count,

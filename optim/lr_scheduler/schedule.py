@@ -67,7 +67,7 @@ class Schedule(Checked):
     __radd__, __rmul__ = __add__, __mul__
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={vars(self)[name]!r}" for name in self.ranges if name in vars(self))
+        settings = ", ".join(f"{name}={vars(self)[name]!r}" for name in self._ranges if name in vars(self))
         return f"{type(self).__name__}({settings})"
 
 
@@ -91,7 +91,7 @@ class Factor(Schedule):
 class Fixed(Schedule):
     """The same number at every step: what a number becomes in a composition."""
 
-    ranges = {"number": FINITE}
+    _ranges = {"number": FINITE}
 
     def __init__(self, number: float) -> None:
         self.number = number
@@ -107,7 +107,7 @@ def as_schedule(given: Schedule | float) -> Schedule:
 class Sequence(Schedule):
     """first(t) for t < start, second(t - start) from there on: `first.then(second, at=start)`."""
 
-    ranges = {"first": function, "second": function, "start": NONNEGATIVE}
+    _ranges = {"first": function, "second": function, "start": NONNEGATIVE}
 
     def __init__(self, first: Schedule, second: Schedule, start: float) -> None:
         self.first, self.second, self.start = first, second, start
@@ -119,7 +119,7 @@ class Sequence(Schedule):
 class Sum(Schedule):
     """a(t) + b(t), both from the same base: `a + b`. A number is added as it is."""
 
-    ranges = {"a": function, "b": function}
+    _ranges = {"a": function, "b": function}
 
     def __init__(self, a: Schedule, b: Schedule) -> None:
         self.a, self.b = a, b
@@ -131,7 +131,7 @@ class Sum(Schedule):
 class Product(Schedule):
     """a(t)·b(t), where b, from base 1, is the factor that a is multiplied by: `a * b`."""
 
-    ranges = {"a": function, "b": function}
+    _ranges = {"a": function, "b": function}
 
     def __init__(self, a: Schedule, b: Schedule) -> None:
         self.a, self.b = a, b

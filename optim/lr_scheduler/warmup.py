@@ -35,7 +35,7 @@ class WarmupCosine(Factor):
     [0.0, 0.5, 1.0, 0.868, 0.55, 0.232, 0.1, 0.1]
     """
 
-    ranges = {"warmup_steps": count, "total_steps": from_one, "start_factor": UNIT, "end_factor": UNIT}
+    _ranges = {"warmup_steps": count, "total_steps": from_one, "start_factor": UNIT, "end_factor": UNIT}
 
     def __init__(self, warmup_steps: int, total_steps: int, start_factor: float = 0.0, end_factor: float = 0.0) -> None:
         self.warmup_steps, self.total_steps = warmup_steps, total_steps
@@ -92,7 +92,7 @@ class WarmupStableDecay(Factor):
     [0.0, 0.5, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
     """
 
-    ranges = {
+    _ranges = {
         "warmup_steps": count,
         "decay_steps": count,
         "total_steps": from_one,
@@ -166,7 +166,7 @@ class InverseSquareRoot(Factor):
     [0.25, 0.5, 0.75, 1.0, 0.5]
     """
 
-    ranges = {"warmup_steps": from_one}
+    _ranges = {"warmup_steps": from_one}
 
     def __init__(self, warmup_steps: int) -> None:
         self.warmup_steps = warmup_steps

@@ -604,3 +604,13 @@ CONSTANT: dict[str, Any] = {
     **{name: reduction(getattr(mg, name), getattr(np, name)) for name in ("any", "all")},
     "one_hot": _one_hot(),
 }
+
+KINDS = {
+    "integers": lambda x: x.astype(np.int64),
+    "truth values": lambda x: x > 0,
+    "words": lambda x: x.astype(str),
+    "objects": lambda x: x.astype(object),
+    "lists": lambda x: x.tolist(),
+    "None": lambda x: None,
+}
+"""What to make of an array of numbers to see what becomes of other arguments."""

@@ -150,6 +150,13 @@ def test_inside_no_grad_too():
         (lambda: mg.jvp(linear, X, (X, X)), ValueError, r"jvp: tangents: expected 1 tensor\(s\), got 2"),
         (lambda: mg.hvp(linear, X, X), ValueError, r"hvp: f must return a single element"),
         (lambda: mg.hvp(quadratic, X, Y[:1]), ValueError, r"hvp: vectors: expected a tensor of shape \(2,\)"),
+        (lambda: mg.jvp(3, X, X), TypeError, "^jvp: f must be a function, got 3$"),
+        (lambda: mg.hessian("a", X), TypeError, "^hessian: f must be a function, got 'a'$"),
+        (lambda: mg.hvp(quadratic, X, "a"), TypeError, "^hvp: vectors: expected a Tensor or an array, got 'a'$"),
+        (lambda: mg.vjp(two, (X, Y), [X, 3]), TypeError, "^vjp: v: expected a Tensor or an array, got 3$"),
+        (lambda: mg.vjp(linear, X, np.array(["a"] * 3)), TypeError, "grad: a gradient of type <U1 for .* float64"),
+        (lambda: mg.grad(X.sum(), 3), RuntimeError, "grad: input 0 does not require a gradient"),
+        (lambda: X.sum().backward(np.array(1j)), TypeError, "backward: a gradient of type complex128 for .* float64"),
         (lambda: mg.hessian(linear, X), ValueError, r"hessian: f must return a single element"),
         (lambda: mg.jacobian(linear, [1.0, 2.0]), TypeError, "jacobian: input 0: expected a Tensor, got float"),
         (lambda: mg.jacobian(lambda x: x.numpy(), X), TypeError, "jacobian: f must return Tensors, .* ndarray"),
@@ -219,6 +226,52 @@ def test_gradcheck_finds_a_lost_gradient_and_a_wrong_shape():
         return 1 * x
 
     assert not mg.gradcheck(wrong, X, raise_exception=False)
+
+
+def of_tensors(function):
+    """What spoils the gradients of a recorded backward alone."""
+    return lambda g: function(g) if isinstance(g, mg.Tensor) else g
+
+
+def of_arrays(function):
+    """What spoils those of an ordinary backward alone."""
+    return lambda g: g if isinstance(g, mg.Tensor) else function(g)
+
+
+@pytest.mark.parametrize("some", [of_tensors, of_arrays])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda g: g.T, r"shape \(3, 2\) float64 on cpu for an input of shape \(2, 3\) float64 on cpu"),
+        (lambda g: g.reshape(6), r"shape \(6,\) float64 .* for an input of shape \(2, 3\)"),
+        (lambda g: g.astype(np.float32), r"shape \(2, 3\) float32 .* for an input of shape \(2, 3\) float64"),
+        (lambda g: 2 * g, r"index \(\d, \d\): analytic .*, numeric"),
+    ],
+)
+def test_gradcheck_looks_at_shape_type_and_value_of_both_backwards(spoil, message, some):
+    @differentiable(some(spoil))
+    def wrong(x):
+        return 1 * x
+
+    how = " with create_graph" if some is of_tensors else ""
+    with pytest.raises(ValueError, match=f"order 1 by input 0{how}(:|,) {message}"):
+        mg.gradcheck(wrong, leaf(np.arange(6.0).reshape(2, 3)))
+
+
+@pytest.mark.parametrize("spoil", [lambda g: g.T, lambda g: g.astype(np.float32)])
+def test_gradcheck_looks_at_shape_and_type_of_second_derivatives(spoil):
+    @differentiable(lambda g: spoil(g))
+    def double(x):
+        return 2 * x
+
+    @differentiable(lambda g, x: g * double(x))
+    def square(x):
+        return x * x
+
+    x = leaf(np.arange(1.0, 7).reshape(2, 3))
+    assert mg.gradcheck(square, x, order=1)
+    with pytest.raises(ValueError, match=r"order 2 by input 0: shape .* for an input of shape \(2, 3\) float64"):
+        mg.gradcheck(square, x)
 
 
 def test_gradcheck_names_the_input():

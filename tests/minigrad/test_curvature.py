@@ -376,6 +376,11 @@ square = lambda x: x * x
     [
         (lambda: mg.gnvp(square, mg.sum, [1.0], X), TypeError, "gnvp: input 0: expected a Tensor, got float"),
         (lambda: mg.gnvp(square, mg.sum, X, X[:1]), ValueError, r"gnvp: vectors: expected .* \(2,\), got .* \(1,\)"),
+        (lambda: mg.gnvp(3, mg.sum, X, X), TypeError, "^gnvp: f must be a function, got 3$"),
+        (lambda: mg.gnvp(square, None, X, X), TypeError, r"^gnvp \(loss\): f must be a function, got None$"),
+        (lambda: mg.gnvp(square, mg.sum, X, "a"), TypeError, "^gnvp: vectors: expected a Tensor or an array, got 'a'$"),
+        (lambda: mg.fvp("a", X, X), TypeError, "^fvp: f must be a function, got 'a'$"),
+        (lambda: mg.fvp(square, X, "a"), TypeError, "^fvp: vectors: expected a Tensor or an array, got 'a'$"),
         (lambda: mg.gnvp(square, square, X, X), ValueError, r"gnvp \(loss\): f must return a single element, got .*2"),
         (lambda: mg.gnvp(square, lambda z: 1.0, X, X), TypeError, r"gnvp \(loss\): f must return Tensors"),
         (

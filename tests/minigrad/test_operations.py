@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import minigrad as mg
-from tests.minigrad.operation_table import CONSTANT, SMOOTH, Example
+from tests.gradients import check_fit
+from tests.minigrad.operation_table import CONSTANT, KINDS, SMOOTH, Example
 
 quick = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
 smooth = pytest.mark.parametrize("name", sorted(SMOOTH))
@@ -64,6 +65,79 @@ def test_derivatives_to_second_order(name, data):
     example = data.draw(SMOOTH[name])
     xs, _ = answers(example, requires_grad=True)
     assert mg.gradcheck(example.function, xs, atol=1e-5, rtol=1e-4)
+
+
+@smooth
+@settings(quick, max_examples=30)
+@given(data=st.data(), dtype=st.sampled_from([np.float64, np.float32, np.float16]))
+def test_gradients_have_the_shape_and_type_of_their_tensors(name, data, dtype):
+    xs, outs = answers(data.draw(SMOOTH[name]), dtype, requires_grad=True)
+    if any(out.requires_grad for out in outs):
+        with np.errstate(all="ignore"):
+            check_fit(outs, xs)
+
+
+AXES = [None, 0, 1, 2, -1, -2, -3, (0,), (0, 1), (0, 2), (2, 1), (-1, 0), (1, 0, 2)]
+REDUCTIONS = ["sum", "mean", "max", "min", "prod", "var", "std", "logsumexp"]
+ALONG = {
+    "cumsum": lambda x, axis: mg.cumsum(x, axis),
+    "softmax": lambda x, axis: mg.softmax(x, axis),
+    "log_softmax": lambda x, axis: mg.log_softmax(x, axis),
+    "flip": lambda x, axis: mg.flip(x, axis),
+    "roll": lambda x, axis: mg.roll(x, 1, axis),
+    "repeat": lambda x, axis: mg.repeat(x, 2, axis),
+    "uneven repeat": lambda x, axis: mg.repeat(x, range(1, 1 + (x.size if axis is None else x.shape[axis])), axis),
+    "take": lambda x, axis: mg.take(x, [1, 0, 1], axis),
+    "take_along_axis": lambda x, axis: mg.take_along_axis(x, np.argsort(x.numpy(), axis), axis),
+    "norm": lambda x, axis: mg.norm(x, 3, axis or 0),
+    "expand_dims": lambda x, axis: mg.expand_dims(x, 3 if axis is None else axis),
+    "concatenate": lambda x, axis: mg.concatenate([x, 2 * x], axis),
+    "stack": lambda x, axis: mg.stack([x, 2 * x], axis or 0),
+    "split": lambda x, axis: mg.split(x, [1], axis or 0),
+    "swapaxes": lambda x, axis: mg.swapaxes(x, axis or 0, 1),
+    "transpose": lambda x, axis: mg.transpose(x, None if axis is None else np.roll([0, 1, 2], axis).tolist()),
+}
+
+
+def lengths_differ():
+    """A tensor none of whose axes can be taken for another."""
+    return mg.tensor(np.random.default_rng(0).permutation(24).reshape(2, 3, 4) / 8 + 0.3, "float64", requires_grad=True)
+
+
+@pytest.mark.parametrize("axis", AXES, ids=str)
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions_have_derivatives_over_every_axis(name, axis):
+    for keepdims in (False, True):
+        assert mg.gradcheck(lambda x, k=keepdims: getattr(mg, name)(x, axis=axis, keepdims=k), lengths_differ())
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, -1, -2, -3])
+@pytest.mark.parametrize("name", ALONG)
+def test_operations_have_derivatives_along_every_axis(name, axis):
+    if axis is None and "softmax" in name:
+        axis = 1
+    assert mg.gradcheck(lambda x: ALONG[name](x, axis), lengths_differ())
+
+
+@pytest.mark.parametrize("name", sorted((SMOOTH | CONSTANT).keys() - {"astype", "power"}))  # those draw Python's words
+@settings(quick, max_examples=8)
+@given(data=st.data())
+@np.errstate(all="ignore")
+def test_other_kinds_of_arguments_are_taken_as_numpy_does_or_the_error_names_the_operation(name, data):
+    example = data.draw((SMOOTH | CONSTANT)[name])
+    for kind, changed in KINDS.items():
+        xs = [changed(np.asarray(x)) for x in example.arrays]
+        tensors = [mg.Tensor(x) if isinstance(x, np.ndarray) else x for x in xs]
+        for arguments in (xs, tensors):
+            try:
+                found = example.function(*arguments)
+            except (IndexError, TypeError, ValueError) as error:
+                assert str(error).startswith(f"{name}: "), kind
+            else:
+                if kind == "integers" and example.exact:
+                    wanted = example.reference(*xs)
+                    for pair in zip(found, wanted, strict=True) if isinstance(found, list) else [(found, wanted)]:
+                        np.testing.assert_array_equal(*map(np.asarray, pair))
 
 
 @smooth

@@ -1,11 +1,14 @@
 """The tape: what is recorded, kept and freed, what gradients come back, and what is refused."""
 
 import asyncio
+import contextvars
 import copy
 import gc
 import pickle
+import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -489,6 +492,30 @@ def test_a_returned_gradient_owns_its_memory(name):
     check_own_memory(mg.grad(out, inputs, mg.Tensor(seed)), seed, x.data, y.data)
 
 
+@pytest.mark.parametrize("name", VIEWS)
+def test_returned_gradients_of_inputs_that_are_asked_for_twice_are_apart(name):
+    x, y = matrix(0), matrix(1)
+    out = VIEWS[name](x, y)
+    seed = np.random.default_rng(2).normal(size=out.shape)
+    outs, seeds = ([out], [seed]) if out.node is None else ([out, y], [seed, np.ones((3, 4))])
+    check_own_memory(mg.grad(outs, [x, x], seeds), *seeds, x.data, y.data)
+
+
+def test_a_gradient_that_a_leaf_alone_got_is_not_copied():
+    made = []
+
+    @differentiable(lambda g: made.append(2 * g) or made[-1])
+    def double(x):
+        return 2 * x
+
+    x, seed = matrix(), np.ones((3, 4))
+    assert mg.grad(double(x), x, seed).data is made[-1]
+    check_own_memory(mg.grad(double(x), [x, x], seed), made[-1])
+    y = x + 1.0
+    check_own_memory(mg.grad(double(y), [y, x], seed), made[-1])
+    check_own_memory([mg.grad(double(x).T, x, seed.T)], seed)
+
+
 def test_a_returned_gradient_of_the_output_itself_owns_its_memory():
     x = matrix()
     y = x + 1.0
@@ -888,8 +915,15 @@ def test_a_generator_is_not_decorated(switch):
     def doubled():
         yield 2.0
 
-    with pytest.raises(TypeError, match="doubled is a generator"):
-        switch()(doubled)
+    async def streamed():
+        yield 2.0
+
+    async def awaited():
+        return 2.0
+
+    for function, kind in ((doubled, "generator"), (streamed, "generator"), (awaited, "coroutine")):
+        with pytest.raises(TypeError, match=f"{function.__name__} is a {kind}, whose body runs after the call"):
+            switch()(function)
 
 
 def test_no_grad_ends_with_an_exception():
@@ -923,6 +957,92 @@ def test_grad_mode_belongs_to_a_task_of_an_event_loop():
         return await asyncio.gather(frozen(), recorded())
 
     assert asyncio.run(both()) == [False, True]
+
+
+def records():
+    return (leaf(2.0) * 2.0).requires_grad
+
+
+def test_a_task_begins_in_the_mode_of_whoever_creates_it_and_changes_its_own_only():
+    async def enabled():
+        before = records()
+        mg.set_grad_enabled(True)
+        await asyncio.sleep(0)
+        return before, records()
+
+    async def main():
+        with mg.no_grad():
+            task = asyncio.create_task(enabled())
+            in_thread = await asyncio.to_thread(records)
+            return await task, in_thread, records()
+
+    assert asyncio.run(main()) == ((False, True), False, False)
+    assert records()
+
+
+@pytest.mark.skipif(getattr(sys.flags, "thread_inherit_context", 0), reason="its threads begin as who starts them")
+def test_threads_of_a_pool_record_whoever_starts_them():
+    with ThreadPoolExecutor(2) as pool:
+        with mg.no_grad():
+            inside = [pool.submit(records).result(), *pool.map(lambda _: records(), range(4))]
+            assert not records()
+        frozen = pool.submit(mg.no_grad()(records)).result()
+        assert [*inside, frozen, pool.submit(records).result()] == [True] * 5 + [False, True]
+
+
+def test_a_thread_that_is_given_the_context_begins_in_its_mode():
+    """As every thread does where the interpreter hands the context on."""
+    with mg.no_grad(), ThreadPoolExecutor(1) as pool:
+        assert not pool.submit(contextvars.copy_context().run, records).result()
+        other = contextvars.copy_context()
+        other.run(mg.set_grad_enabled, True)
+        assert not records(), "what another context sets stays there"
+
+
+def test_a_block_around_a_yield_leaves_the_caller_in_its_mode_until_the_generator_goes_on():
+    def steps():
+        with mg.no_grad():
+            yield records()
+        yield records()
+
+    running = steps()
+    assert not next(running)
+    assert not records()
+    assert next(running)
+    assert records()
+    abandoned = steps()
+    next(abandoned)
+    abandoned.close()
+    assert records()
+
+
+def test_a_generator_that_ends_its_blocks_before_it_yields_disturbs_nobody():
+    def steps():
+        for _ in range(2):
+            with mg.no_grad():
+                found = records()
+            yield found
+
+    with mg.enable_grad():
+        for found in steps():
+            assert (found, records()) == (False, True)
+    with mg.no_grad():
+        for found in steps():
+            assert (found, records()) == (False, False)
+
+
+def test_nested_switches_come_back_one_by_one_and_with_an_exception():
+    again = mg.no_grad()
+    with pytest.raises(BrokenError), mg.set_grad_enabled(False):
+        with mg.set_grad_enabled(True), again:
+            with mg.enable_grad(), again:
+                assert not records()
+            assert not records()
+        assert not records()
+        mg.set_grad_enabled(True)
+        assert records()
+        raise BrokenError
+    assert records()
 
 
 # --- what is refused

@@ -34,9 +34,9 @@ def test_the_default_dtype_is_for_python_floats(float64_default):
     assert nn.Linear(1, 1).weight.dtype == np.float64
 
 
-@pytest.mark.parametrize("dtype", [np.int64, bool, "complex128"])
+@pytest.mark.parametrize("dtype", [np.int64, bool, "complex128", "abc", 1.5, None])
 def test_the_default_dtype_is_a_float(dtype):
-    with pytest.raises(TypeError, match=r"set_default_dtype: expected a floating-point type, got"):
+    with pytest.raises(TypeError, match=r"set_default_dtype: dtype must be a floating-point type, got"):
         mg.set_default_dtype(dtype)
 
 

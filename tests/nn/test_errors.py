@@ -6,6 +6,7 @@ import pytest
 import minigrad as mg
 import nn
 import nn.functional as F
+from tests.minigrad.operation_table import KINDS
 
 x23, x32 = np.ones((2, 3)), np.ones((3, 2))
 labels = np.array([0, 2])
@@ -32,6 +33,7 @@ CASES = [
     (lambda: F.huber_loss(x23, x23, weight=x32), ValueError, r"huber_loss: expected a weight .*, got \(3, 2\)"),
     (lambda: F.embedding(labels, np.ones(3)), ValueError, "num_embeddings, embedding_dim"),
     (lambda: nn.Embedding.from_pretrained(np.ones(3)), ValueError, r"from_pretrained: .*got shape \(3,\)"),
+    (lambda: nn.Embedding(2, 3, _weight=x32), ValueError, r"_weight must have shape \(2, 3\), got \(3, 2\)"),
     (lambda: nn.LayerNorm(()), ValueError, r"normalized_shape must have at least one length, got \(\)"),
     (lambda: nn.LayerNorm(0), ValueError, r"LayerNorm: normalized_shape\[0\] must be a whole number from 1, got 0"),
     (lambda: nn.LayerNorm(4)(x23), ValueError, r"layer_norm: expected .*\(4,\), got shape \(2, 3\)"),
@@ -154,6 +156,45 @@ def test_wrong_input(call, kind, message):
         call()
 
 
+unit, classes, signs = np.linspace(0.1, 0.9, 12).reshape(3, 4), np.array([0, 1, 2]), np.array([1, -1, 1])
+row = np.linspace(0.5, 2, 4)
+CALLS = {
+    **{name: [(unit,)] for name in ("dropout", "log_softmax", "softmax", "softplus")},
+    **{name: [(unit, unit)] for name in F.__all__ if name.endswith(("_loss", "_div", "_entropy"))},
+    "binary_cross_entropy_with_logits": [(unit, unit), (unit, unit, row)],
+    "cross_entropy": [(unit, classes), (unit, unit), (unit, classes, row)],
+    "nll_loss": [(unit, classes), (unit, classes, row)],
+    "cosine_embedding_loss": [(unit, unit, signs)],
+    "linear": [(unit, unit[:2], row[:2])],
+    "embedding": [(classes, unit)],
+    "layer_norm": [(unit, (4,), row, row)],
+    "batch_norm": [(unit, row, row, row, row), (unit, row, row, row, row, True)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tensors", [False, True])
+@pytest.mark.parametrize("name", sorted(CALLS.keys() | (set(F.__all__) - CALLS.keys())))
+@np.errstate(all="ignore")
+def test_arguments_of_other_kinds_are_taken_or_the_error_names_the_function(name, tensors):
+    function = getattr(F, name)
+    for call in CALLS.get(name, [(unit,)]):
+        arrays = [i for i, argument in enumerate(call) if isinstance(argument, np.ndarray)]
+        for changed in [*([i] for i in arrays), arrays]:
+            for kind in KINDS.values():
+                given = [kind(x) if i in changed else np.copy(x) if i in arrays else x for i, x in enumerate(call)]
+                try:
+                    function(*[mg.Tensor(x) if tensors and isinstance(x, np.ndarray) else x for x in given])
+                except (IndexError, TypeError, ValueError) as error:
+                    assert str(error).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("x", [np.arange(3), np.array([True, False])])
+def test_dropout_wants_fractions(x):
+    with pytest.raises(TypeError, match=r"^dropout: expected x of a floating-point type \(x: shape .*, p: 0.5\)$"):
+        F.dropout(x)
+    assert F.dropout(x, training=False) is x
+
+
 def test_a_setting_is_checked_whenever_it_is_set():
     layer = nn.Dropout(0.5)
     with pytest.raises(ValueError, match=r"Dropout: p must be in \[0.0, 1.0\], got 2"):
@@ -169,6 +210,8 @@ def test_a_setting_is_checked_whenever_it_is_set():
 
 def test_a_module_may_call_what_it_has_ranges():
     class Net(nn.Module):
+        ranges = (0, 1)
+
         def __init__(self):
             self.ranges = [1, 2]
             self.layer = nn.Linear(1, 1)

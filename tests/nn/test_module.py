@@ -453,6 +453,7 @@ def test_an_embedding_from_rows():
     assert layer(np.array([2, 0])).tolist() == [[4, 5], [0, 1]]
     assert not layer.weight.requires_grad
     assert nn.Embedding.from_pretrained(rows, freeze=False).weight.requires_grad
+    assert not nn.Embedding(3, 2, _freeze=True).weight.requires_grad
 
 
 def test_a_padding_row_starts_at_zero_and_stays():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 import nn
 import nn.functional as F
+from tests.gradients import check_fit
 from tests.minigrad.operation_table import laid_out, layouts
 from tests.nn.module_table import LOSSES, TABLE, Case, Sizes, built
 
@@ -67,6 +68,9 @@ def test_types_and_layouts(name, data, dtype, layout):
     eps = float(np.finfo(dtype).eps)
     np.testing.assert_allclose(out.numpy(), wanted.numpy(), rtol=200 * eps, atol=200 * eps)
     if out.requires_grad:
+        differentiable = [x for x in [*xs, *module.parameters()] if isinstance(x, mg.Tensor)]
+        with np.errstate(all="ignore"):
+            check_fit([module(*xs)], differentiable)
         out.backward(np.ones(out.shape, dtype))
         for x in [*xs, *module.parameters()]:
             if isinstance(x, mg.Tensor) and x.grad is not None:

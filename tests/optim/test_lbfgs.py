@@ -46,7 +46,7 @@ def test_rows_are_a_list_and_a_matrix():
             roomy = rows.with_room(size)
             roomy.spare[...] = vector
             np.testing.assert_array_equal(list(rows), wanted or np.zeros(0), "a spare row is not yet one of them")
-            np.testing.assert_array_equal(list(roomy), wanted or np.zeros(0))
+            np.testing.assert_array_equal(list(roomy), wanted[-size:] or np.zeros(0))
             rows = roomy.extended(size)
             wanted = [*wanted, vector][-size:]
             np.testing.assert_array_equal(np.concatenate(rows.parts), wanted)
@@ -93,7 +93,7 @@ def test_two_loops_are_the_product_with_the_reference_matrix(n, m, seed):
         "ro": [1 / (y @ s) for s, y in pairs],
         "H_diag": gamma,
     }
-    ss, _ = _history(state, g, 10)
+    ss, _ = _history(state, g)
     (ss_g,), h = _products(ss, g), inverse_hessian(pairs, gamma, n)
     np.testing.assert_allclose(_direction(g, ss_g, state, 10), -h @ g, rtol=1e-7, atol=1e-9 * np.abs(h).max() * 10)
 
@@ -575,22 +575,25 @@ def test_resumes_exactly(search, copied):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_resumes_exactly_at_every_place_of_the_history_in_memory(dtype):
-    """The products with all pairs have the same bits wherever in memory they stand."""
+@pytest.mark.parametrize("sizes", [[5], [5, 2, 5], [9, 3, 6], [2, 100, 7]])
+def test_resumes_exactly_at_every_place_of_the_history_in_memory(sizes, dtype):
+    """The products with all pairs have the same bits wherever in memory they stand, also as `history_size` changes."""
     rng = np.random.default_rng(0)
     scale, n = np.geomspace(1, 1e3, 1003).astype(dtype), 1003
     start = rng.standard_normal(n).astype(dtype)
 
     def trained(saves):
         x = mg.tensor(start, requires_grad=True)
-        optimizer = optim.LBFGS([x], lr=0.1, max_iter=1, history_size=5)
-        for _ in range(25):
+        optimizer = optim.LBFGS([x], lr=0.1, max_iter=1)
+        for k in range(36):
+            size, refuses = sizes[k * len(sizes) // 36], k % 12 < 2
+            optimizer.param_groups[0].update(history_size=size, tolerance_curvature=1e9 if refuses else 0.0)
             optimizer.step(closure_of(optimizer, lambda: (mg.tensor(scale) * (x**2 + 0.1 * x**4)).sum()))
             if saves:
                 saved = optimizer.state_dict()
                 optimizer = optim.LBFGS([x])
                 optimizer.load_state_dict(saved)
-        assert len(optimizer.state[x]["ro"]) == 5
+        assert len(optimizer.state[x]["ro"]) == min(size, 30)
         return x.numpy()
 
     np.testing.assert_array_equal(trained(False), trained(True))
@@ -607,7 +610,7 @@ def test_products_that_do_not_fit_the_pairs_are_computed_anew():
         spoil(spoiled["state"][0])
         optimizer.load_state_dict(spoiled)
         optimizer.state[x]["t"] = 0.0
-        _history(optimizer.state[x], x.numpy(), 100)
+        _history(optimizer.state[x], x.numpy())
         np.testing.assert_allclose(optimizer.state[x]["sy"], wanted, rtol=1e-9, atol=1e-14)
 
 
@@ -645,7 +648,7 @@ def test_state_is_copied_both_ways():
     [
         (lambda s: s["state"][0].pop("d"), r"LBFGS\.load_state_dict: the state has no d, only"),
         (lambda s: s["state"][0].update(d=np.ones(3)), r"d has shape \(3,\), expected \(2,\)"),
-        (lambda s: s["state"][0]["old_stps"].append(np.ones(5)), r"old_stps has shape \(5,\), expected \(2,\)"),
+        (lambda s: s["state"][0]["old_stps"].append(np.ones(5)), r"old_stps\[2\] has shape \(5,\), expected \(2,\)"),
         (lambda s: s["state"][0]["ro"].pop(), r"as many of one as of the other, got .*'old_stps': 2, .*'ro': 1"),
         (lambda s: s["param_groups"][0].update(history_size=0), "history_size must be a whole number from 1, got 0"),
     ],
@@ -655,6 +658,34 @@ def test_raises_where_a_state_does_not_fit_and_nothing_has_changed(spoil, messag
     before = optimizer.state_dict()
     spoil(saved)
     with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(saved)
+    np.testing.assert_equal(optimizer.state_dict(), before)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"old_stps": 3}, "old_stps must be a list, got 3"),
+        ({"old_stps": "abc"}, "old_stps must be a list, got 'abc'"),
+        ({"old_dirs": [None, None]}, r"old_dirs\[0\] must be an array of real numbers, got object"),
+        ({"old_dirs": [["a", "b"]] * 2}, r"old_dirs\[0\] must be an array of real numbers, got <U1"),
+        ({"ro": None}, "ro must be a list, got None"),
+        ({"ro": [0.5, "a"]}, r"ro\[1\] must be a number, got 'a'"),
+        ({"ro": [0.5, None]}, r"ro\[1\] must be a number, got None"),
+        ({"al": 1.5}, "al must be a list, got 1.5"),
+        ({"al": [None, "a"]}, r"al\[1\] must be a number, got 'a'"),
+        ({"row": "a"}, "row must be a number, got 'a'"),
+        ({"row": [1]}, r"row must be a number, got \[1\]"),
+        ({"sy": [["a", "b"], ["c", "d"]]}, "sy must be an array of real numbers, got <U1"),
+        ({"d": {}}, "d must be an array of real numbers, got object"),
+        ({"t": "a"}, "t must be a number, got 'a'"),
+    ],
+)
+def test_raises_where_a_state_is_of_another_kind_and_nothing_has_changed(changes, message):
+    _, optimizer, saved = saved_state()
+    before = optimizer.state_dict()
+    saved["state"][0].update(changes)
+    with pytest.raises(TypeError, match=rf"^LBFGS\.load_state_dict: {message}$"):
         optimizer.load_state_dict(saved)
     np.testing.assert_equal(optimizer.state_dict(), before)
 

@@ -10,14 +10,13 @@ from minigrad import Tensor
 from minigrad.checks import BETAS, NONNEGATIVE, UNIT, count, flag
 from minigrad.curvature import gradient_and_hvp, rademacher
 from optim.elementwise import Binding, ElementwiseOptimizer, Piece
-from optim.formula import formula, sqrt
-from optim.formula.execution import executor
+from optim.formula import Stages, formula, sqrt
 from optim.optimizer import Closure, Options
 from optim.second_order import computed, single
 
 
 @formula
-def adahessian_moments(p, g, m, v, m_hat, h, *, beta1, beta2, maximize, t):
+def adahessian_moments(m, g, v, m_hat, h, *, beta1, beta2, maximize, t):
     if maximize:
         g = -g
     m = beta1 * m + (1 - beta1) * g
@@ -75,11 +74,11 @@ class AdaHessian(ElementwiseOptimizer):
     [0.805273, -1.610545]
     """
 
-    formula = adahessian_moments
+    formula = Stages(("m", "v", "m_hat", "h"), adahessian_moments, adahessian)
     state_keys = {"m": "exp_avg", "v": "exp_hessian_diag_sq"}
     scratch = ("m_hat", "h")
     reduces = True
-    read = ("hessian_power", "lr", "eps", "weight_decay")
+    read = ("hessian_power",)
     capturable = False
     ranges = {
         "lr": NONNEGATIVE,
@@ -177,11 +176,8 @@ class AdaHessian(ElementwiseOptimizer):
 
     def update(self, binding: Binding, g: Any, constants: Any, settings: dict[str, Any]) -> None:
         """The moments, the power, which is not exact and so in no formula, then the step."""
-        binding.run(binding.flat, g, *binding.flats, constants)
-        *_, m_hat, h = binding.flats
+        m, v, m_hat, h = binding.flats
+        binding.run(adahessian_moments, constants, m, g, v, m_hat, h)
         if settings["hessian_power"] != 1:
             np.power(h, settings["hessian_power"], out=h)
-        values = (settings["lr"], settings["eps"], settings["weight_decay"])
-        plan, numbers = adahessian.plan(values)
-        run, prepare = executor(adahessian, plan, binding.flat)
-        run(binding.flat, m_hat, h, prepare(values, numbers))
+        binding.run(adahessian, constants, binding.flat, m_hat, h)

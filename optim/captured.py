@@ -15,8 +15,6 @@ import numpy as np
 from minigrad import Tensor
 from minigrad.cuda import Recording, StaleError
 from minigrad.tape import Write, tick
-from optim.formula.cuda import Kernel
-from optim.formula.stages import Chain
 from optim.interrupt import uninterrupted
 
 if TYPE_CHECKING:
@@ -64,9 +62,9 @@ def scalars(words: Any, dtype: Any) -> Iterator[Any]:
 
 
 class Launch(NamedTuple):
-    """Parameters of one group that are at the same step, and so share kernel and constants."""
+    """Parameters of one group that are at the same step, and so share plan and constants."""
 
-    kernel: Any
+    run: Any
     constants: Any
     number: int  # of the group
     read: tuple[Any, ...]  # of its settings, what `update` reads
@@ -90,7 +88,7 @@ def record(optimizer: ElementwiseOptimizer, work: list[Piece], recording: Record
     numbers = {id(group): i for i, group in enumerate(optimizer.param_groups)}
     launches: dict[Any, Launch] = {}
     for p, binding, g, constants, _, _, new, group in work:
-        if not _on_device(binding.run) or binding.copies:
+        if not binding.launches or binding.copies:
             raise RuntimeError(
                 f"capture: {name}.step can't be captured for a parameter of shape {p.shape} {p.dtype} on {p.device}: "
                 "it needs float32 or float64 on a GPU, in the order of memory, and a dense gradient"
@@ -113,11 +111,7 @@ def record(optimizer: ElementwiseOptimizer, work: list[Piece], recording: Record
             bindings, gradients = [binding for _, binding in launch.bound], [g for _, g, *_ in launch.rows]
             optimizer.update_together(bindings, gradients, live[:count], settings)
         else:
-            launch.kernel.run(launch.rows, live)
-
-
-def _on_device(run: Any) -> bool:
-    return all(isinstance(one, Kernel) for one in (run.runs if isinstance(run, Chain) else [run]))
+            launch.run.run(launch.rows, live)
 
 
 def _prepared(optimizer: ElementwiseOptimizer, launches: list[Launch]) -> tuple[list[Any], Callable[[], None]]:

@@ -20,8 +20,8 @@ from minigrad.cuda import Recording
 from minigrad.tape import Write, tick
 from optim import captured
 from optim.formula import Formula, contract
-from optim.formula.cuda import Batch, Kernel
-from optim.formula.execution import Choice, chosen_execution, executor
+from optim.formula.cuda import Batch
+from optim.formula.execution import Choice, chosen_execution, executor, launches
 from optim.formula.plan import Plan
 from optim.interrupt import uninterrupted
 from optim.memory import beside
@@ -53,6 +53,7 @@ class Binding:
         "flat",
         "flats",
         "kind",
+        "launches",
         "on_host",
         "place",
         "plain",
@@ -69,6 +70,7 @@ class Binding:
         self.plan, self.state = plan, state
         self.run: Any = None  # the plan, ready for arrays of this type
         self.prepare: Any = None  # what turns its constants into what `run` takes
+        self.launches = False  # whether `run` is kernels of a GPU, for many parameters at once
         self.data = data = p.data
         self.shape, self.dtype, self.device = data.shape, data.dtype, p.device
         self.on_host = isinstance(data, np.ndarray)
@@ -115,7 +117,7 @@ class Binding:
         ready = g.flags.carray if self.on_host else g.flags.c_contiguous
         views = g.base is not None or self.data.base is not None
         shared = backend.namespace(g).may_share_memory(g, self.data) if views else g is self.data
-        if ready and not shared and isinstance(self.run, Kernel):  # which takes no more than its address
+        if ready and not shared and self.launches and not self.complex:  # a kernel takes no more than its address
             return g
         g = g.ravel() if ready and not shared else g.flatten()
         return g.view(self.flat.dtype) if self.complex else g
@@ -305,7 +307,7 @@ class ElementwiseOptimizer(Optimizer):
                 if entry.get(key) is not None and getattr(entry[key], "shape", None) != shape:
                     raise ValueError(
                         f"{type(self).__name__}.load_state_dict: {key} has shape {getattr(entry[key], 'shape', ())}, "
-                        f"its parameter {p.shape}"
+                        f"expected {shape} for a parameter of shape {p.shape}"
                     )
             for name, key in self.state_keys.items():
                 if entry.get(key) is not None:
@@ -327,7 +329,10 @@ class ElementwiseOptimizer(Optimizer):
             elif reduces:
                 if group is not last:
                     last, settings = group, self._read(group)
-                self.update(binding, g, constants, settings)
+                if binding.launches:
+                    self.update_together([binding], [g], constants, settings)
+                else:
+                    self.update(binding, g, constants, settings)
             else:
                 binding.run(binding.flat, g, *binding.flats, constants)
             if binding.copies:
@@ -350,17 +355,17 @@ class ElementwiseOptimizer(Optimizer):
 
         Of tensors that are the same as in the last step, only the gradients are looked up anew.
         """
-        if not work or not isinstance(work[0][1].run, Kernel):
+        if not work or not work[0][1].launches:
             return False
-        launches: dict[Any, tuple[Kernel, Any, list[Binding], list[Any], Any]] = {}
+        together: dict[Any, tuple[Any, Any, list[Binding], list[Any], Any]] = {}
         for _, binding, g, constants, *_, group in work:
-            if not isinstance(binding.run, Kernel):
+            if not binding.launches:
                 return False
             key = id(binding.run), id(constants), binding.device
-            launch = launches.setdefault(key, (binding.run, constants, [], [], group))
+            launch = together.setdefault(key, (binding.run, constants, [], [], group))
             launch[2].append(binding)
             launch[3].append(g)
-        for number, (kernel, constants, bindings, gradients, group) in enumerate(launches.values()):
+        for number, (kernel, constants, bindings, gradients, group) in enumerate(together.values()):
             if self.reduces:
                 self.update_together(bindings, gradients, constants, self._read(group))
                 continue
@@ -386,7 +391,7 @@ class ElementwiseOptimizer(Optimizer):
     ) -> None:
         """`update` of parameters of a group on one GPU, of one type, at the same step, in as few launches as can be."""
         for binding, g in zip(bindings, gradients, strict=True):
-            self.update(binding, g, constants, settings)
+            self.update(binding, g.reshape(-1), constants, settings)
 
     def _read(self, group: dict[str, Any]) -> dict[str, Any]:
         number = next(i for i, other in enumerate(self.param_groups) if other is group)
@@ -552,6 +557,7 @@ class ElementwiseOptimizer(Optimizer):
             params = (q for group in self.param_groups for q in group["params"])
             binding.flats += self._scratch.take(p, self.scratch_shapes, params)
         binding.run, binding.prepare = executor(self.formula, plan, binding.flat)
+        binding.launches = launches(binding.run)
         self._bindings[p] = binding
         return binding, new
 

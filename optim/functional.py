@@ -17,7 +17,7 @@ import numpy as np
 
 from minigrad import RowSparse, Tensor, ops
 from optim.elementwise import ElementwiseOptimizer
-from optim.lamb import LAMB, lamb, trust_ratio
+from optim.lamb import LAMB, trust_ratio
 from optim.lars import LARS, local_rate, norm
 from optim.prodigy import Prodigy, estimate, factors, fresh
 from optim.sparse_adam import SparseAdam
@@ -133,9 +133,6 @@ class pure:  # noqa: N801 (used like a function)
         for name, key in keys.items():
             arrays[name] = entry[key] if key in entry else _started(optimizer, name, group, p)
             self._check_fit(f"state {key!r}", arrays[name], p)
-        if isinstance(optimizer, LARS):
-            settings = (group[name] for name in ("weight_decay", "trust_coefficient", "eps"))
-            arrays["kappa"] = local_rate(norm(p.reshape(-1)), norm(g.reshape(-1)), *settings)
         if isinstance(optimizer, Prodigy):
             d = group["d"]
             arrays["d"] = _as(p.dtype, d if isinstance(d, Tensor) else Tensor(np.full_like(p.data, d, shape=())))
@@ -144,12 +141,14 @@ class pure:  # noqa: N801 (used like a function)
         values += [entry.keys().isdisjoint(keys.values())] * formula.sees_first
         values += [entry[n] if entry else optimizer.initial(n, group, p) for n in numbers]
         values += [t] * formula.counted
+        given = arrays | dict(zip(formula.hyperparameters, values, strict=True))
+        results: dict[str, Any] = {}
         with np.errstate(all="ignore"):
-            answers = formula(*arrays.values(), **dict(zip(formula.hyperparameters, values, strict=True)))
-            results = dict(zip(formula.returns, answers, strict=True))
-            if isinstance(optimizer, LAMB):
-                u = results["u"]
-                (results["p"],) = lamb(p, u, group["lr"] * trust_ratio(norm(p.reshape(-1)), norm(u.reshape(-1))))
+            for one in formula.formulas:
+                if "kappa" in one.arrays:
+                    given["kappa"] = _rate(optimizer, given, group)
+                results |= one.results(given)
+                given |= results
         new = entry | {n: results[n] for n in numbers} | ({"step": t} if formula.counted else {})
         for name, key in keys.items():
             value = results.get(name, arrays[name])
@@ -224,6 +223,14 @@ def _started(optimizer: ElementwiseOptimizer, name: str, group: dict[str, Any], 
     """An array of the state before the first step; the parameter itself where it is a copy of that."""
     initial = optimizer.initial(name, group, p)
     return p if initial is p.data else _as(p.dtype, ops.zeros_like(p) + initial)
+
+
+def _rate(optimizer: ElementwiseOptimizer, arrays: dict[str, Any], group: dict[str, Any]) -> Any:
+    """κ of LARS or LAMB, by norms of the whole parameter."""
+    if isinstance(optimizer, LARS):
+        p_norm, g_norm = (norm(arrays[name].reshape(-1)) for name in ("p", "g"))
+        return local_rate(p_norm, g_norm, *(group[name] for name in LARS.read))
+    return trust_ratio(*(norm(arrays[name].reshape(-1)) for name in ("p", "u")))
 
 
 def _as(dtype: Any, x: Tensor) -> Any:

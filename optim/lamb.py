@@ -9,8 +9,7 @@ import numpy as np
 from minigrad.checks import BETAS, NONNEGATIVE, flag
 from minigrad.many import norms
 from optim.elementwise import Binding, ElementwiseOptimizer
-from optim.formula import Scalar, formula, sqrt
-from optim.formula.execution import executor
+from optim.formula import Scalar, Stages, formula, sqrt
 from optim.lars import norm, ratio
 from optim.optimizer import Options
 
@@ -30,8 +29,8 @@ def lamb_direction(p, g, m, v, u, *, beta1, beta2, eps, weight_decay, maximize, 
 
 
 @formula
-def lamb(p, u, alpha: Scalar):
-    p = p - alpha * u
+def lamb(p, u, kappa: Scalar, *, lr):
+    p = p - lr * kappa * u
     return p
 
 
@@ -67,11 +66,10 @@ class LAMB(ElementwiseOptimizer):
     [0.699055, -1.698316]
     """
 
-    formula = lamb_direction
+    formula = Stages(("m", "v", "u"), lamb_direction, lamb)
     state_keys = {"m": "exp_avg", "v": "exp_avg_sq"}
     scratch = ("u",)
     reduces = True
-    read = ("lr",)
     ranges = {"lr": NONNEGATIVE, "betas": BETAS, "eps": NONNEGATIVE, "weight_decay": NONNEGATIVE, "maximize": flag}
 
     def __init__(
@@ -93,27 +91,22 @@ class LAMB(ElementwiseOptimizer):
 
     @np.errstate(all="ignore")
     def update(self, binding: Binding, g: Any, constants: Any, settings: dict[str, Any]) -> None:
-        """The direction, its step size by the ratio of norms, then the step."""
-        binding.run(binding.flat, g, *binding.flats, constants)
-        u = binding.flats[-1]
-        alpha = (settings["lr"] * trust_ratio(norm(binding.flat), norm(u))).astype(u.dtype).reshape(1)
-        plan, numbers = lamb.plan(())
-        run, prepare = executor(lamb, plan, binding.flat)
-        run(binding.flat, u, alpha, prepare((), numbers))
+        """The direction, the ratio of norms, then the step."""
+        p, (m, v, u) = binding.flat, binding.flats
+        binding.run(lamb_direction, constants, p, g, m, v, u)
+        kappa = trust_ratio(norm(p), norm(u)).astype(u.dtype).reshape(1)
+        binding.run(lamb, constants, p, u, kappa)
 
     def update_together(
         self, bindings: list[Binding], gradients: list[Any], constants: Any, settings: dict[str, Any]
     ) -> None:
         """The same of all parameters, each of the three at once."""
+        run = bindings[0].run
         points, directions = [b.flat for b in bindings], [b.flats[-1] for b in bindings]
         rows = [(b.flat, g, *b.flats) for b, g in zip(bindings, gradients, strict=True)]
-        bindings[0].run.run(rows, constants)
-        p_norms, u_norms = norms(points + directions).reshape(2, -1)
-        alphas = (settings["lr"] * trust_ratio(p_norms, u_norms)).reshape(-1, 1)
-        plan, numbers = lamb.plan(())
-        kernel: Any
-        kernel, prepare = executor(lamb, plan, points[0])
-        kernel.run([*zip(points, directions, alphas, strict=True)], prepare((), numbers))
+        run.together(lamb_direction, constants, rows)
+        kappas = trust_ratio(*norms(points + directions).reshape(2, -1)).reshape(-1, 1)
+        run.together(lamb, constants, [*zip(points, directions, kappas, strict=True)])
 
 
 def trust_ratio(p_norm: Any, u_norm: Any) -> Any:

@@ -36,9 +36,9 @@ examples/own_optimizer.py is a longer one, docs/how_a_formula_runs.md says what 
 Parameters of a formula:
     Before `*` stand arrays: the parameter p, its gradient g, then the state, each with a key in the class's
     `state_keys`. A state array has p's shape and starts at 0, or at what the class's `initial` gives. (Where a class
-    computes sums between formulas, its `scratch` names arrays that are not kept; one annotated `Scalar` has a single
-    element: see optim/lamb.py. Where several formulas make a step, they are its `Stages`, and the class's `update`
-    says which arrays each takes: see optim/muon.py.)
+    computes norms or sums for its formula, its `scratch` names arrays that are not kept; one annotated `Scalar` has a
+    single element: see optim/lars.py. Where several formulas make a step, they are its `Stages`, and the class's
+    `update` says which arrays each takes: see optim/muon.py.)
     After `*` stand hyperparameters: first the settings, by name (`beta1` and `beta2` may be settings, or members of one
     called `betas`); then, where they are wanted, `first`, whether p has no state yet; the class's `numbers`, which are
     kept from step to step; and `t`, the number of the step, from 1. They are numbers, or True, False or None. The

@@ -19,17 +19,22 @@ from optim.formula.vocabulary import VOCABULARY
 BLOCK = 32_768
 
 
-def source(plan: Plan) -> tuple[str, int, int]:
-    """The text of the function of one block, and how much scratch it takes: blocks of the array's type, and of bool."""
+def source(plan: Plan) -> tuple[str, list[int]]:
+    """The text of the function of one block, and how much scratch it takes.
+
+    That is how many blocks of the array's type, how many of bool, how many single elements.
+    """
     last = {a: i for i, step in enumerate(plan.steps) for a in step.arguments}
     last |= {value: len(plan.steps) for value in plan.outputs.values()}
     place = {a: a for a in plan.arrays}  # where each value stands: in an array, or in scratch
     homes = {value: array for array, value in plan.outputs.items()}
     spare = _spare(plan)
-    registers = {"_real": _Registers("_real"), "_flag": _Registers("_flag")}
+    registers = {kind: _Registers(kind) for kind in ("_real", "_flag", "_one")}
+    ones = {*plan.scalars, *plan.expressions}  # values of one element
     body = []
     for i, step in enumerate(plan.steps):
         word = VOCABULARY[step.word]
+        masked = any("{mask}" in line for line in word.blocked)
         done = [place[a] for a in dict.fromkeys(step.arguments) if last[a] == i and place.get(a, "").startswith("_")]
         if word.in_place:
             _give_back(registers, done)
@@ -41,8 +46,10 @@ def source(plan: Plan) -> tuple[str, int, int]:
         elif over:
             place[step.out] = over[0]
         else:
-            place[step.out] = registers["_flag" if word.boolean else "_real"].take()
-        mask = registers["_flag"].take() if any("{mask}" in line for line in word.blocked) else ""
+            kind = "_flag" if word.boolean else "_real" if masked or not ones.issuperset(step.arguments) else "_one"
+            ones |= {step.out} if kind == "_one" else set()
+            place[step.out] = registers[kind].take()
+        mask = registers["_flag"].take() if masked else ""
         arguments = [place.get(a, a) for a in step.arguments]
         body += [line.format(*arguments, out=place[step.out], mask=mask) for line in word.blocked]
         _give_back(registers, [mask] * bool(mask) + ([] if word.in_place else done))
@@ -52,7 +59,7 @@ def source(plan: Plan) -> tuple[str, int, int]:
     lines += [f"    ({''.join(f'{c}, ' for c in plan.expressions)}*_,) = _constants"]
     lines += [f"    ({''.join(names)}) = _scratch"]
     lines += [f"    {line}" for line in body]
-    return "\n".join(lines) + "\n", registers["_real"].count, registers["_flag"].count
+    return "\n".join(lines) + "\n", [several.count for several in registers.values()]
 
 
 def _spare(plan: Plan) -> dict[str, int]:
@@ -91,37 +98,41 @@ def _is_free(home: str, step: int, last: dict[str, int], plan: Plan, kept: tuple
 class _Scratch(threading.local):
     """The blocks of scratch of a function; threads that step at once each have their own."""
 
-    def __init__(self, reals: int, flags: int) -> None:
-        self.reals, self.flags = reals, flags
+    def __init__(self, reals: int, flags: int, ones: int) -> None:
+        self.reals, self.flags, self.ones = reals, flags, ones
         self.blocks: list[Any] = []
         self.size = -1
         self.parts: dict[int, list[Any]] = {}
 
     def of(self, size: int, like: Any) -> list[Any]:
-        """The first `size` elements of every block."""
+        """The first `size` elements of every block, then arrays of shape ()."""
         parts = self.parts.get(size)
         if parts is None:
             if self.size < size:
                 self.blocks = [np.empty_like(like, shape=(size,)) for _ in range(self.reals)]
                 self.blocks += [np.empty_like(like, shape=(size,), dtype=bool) for _ in range(self.flags)]
                 self.size, self.parts = size, {}
-            parts = self.parts[size] = [block[:size] for block in self.blocks]
+            ones = [np.empty_like(like, shape=()) for _ in range(self.ones)]
+            parts = self.parts[size] = [block[:size] for block in self.blocks] + ones
         return parts
 
 
 def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
     """A function of the plan's arrays (flat, of one type) and its constants, as `prepared` gives them."""
-    text, reals, flags = source(plan)
+    text, counts = source(plan)
     functions = ("add", "subtract", "multiply", "true_divide", "negative", "square", "sqrt", "absolute", "copyto")
     comparisons = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
     scope: dict[str, Any] = {name: getattr(np, name) for name in functions + comparisons}
     exec(text, scope)
-    run, scratch = scope[plan.name], _Scratch(reals, flags)
+    run, scratch = scope[plan.name], _Scratch(*counts)
     single = [a in plan.scalars for a in plan.arrays]
 
     @np.errstate(all="ignore")
     def kernel(*arguments: Any) -> None:
         first = arguments[0]
+        if plan.scalars:  # NumPy takes arrays of shape () faster than those of one element
+            arrays = [a.reshape(()) if one else a for a, one in zip(arguments, single, strict=False)]
+            arguments = (*arrays, arguments[-1])
         if first.size <= BLOCK:
             run(*arguments, scratch.of(first.size, first))
             return

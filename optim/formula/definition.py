@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from optim.formula import grammar
@@ -20,12 +20,16 @@ class Scalar:
 
 
 class Formula:
-    """A formula: call it to run it as it is written; `plan` gives what the generated executions run."""
+    """A formula: call it to run it as it is written; `plan` gives what the generated executions run.
+
+    formulas: those that a step consists of: itself, or of `Stages` several.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = function.__name__
+        self.formulas: tuple[Formula, ...] = (self,)
         parameters = inspect.signature(function).parameters.values()
         self.arrays = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
         self.scalars = tuple(p.name for p in parameters if p.annotation in ("Scalar", Scalar))
@@ -47,6 +51,11 @@ class Formula:
         """The formula as written, on arrays or on Tensors; always a tuple, in the order of `returns`."""
         answer = self.function(*arrays, **hyperparameters)
         return answer if isinstance(answer, tuple) else (answer,)
+
+    def results(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What it returns, by name, for arrays and hyperparameters by name, among which may stand others."""
+        answers = self(*map(given.get, self.arrays), **{name: given[name] for name in self.hyperparameters})
+        return dict(zip(self.returns, answers, strict=True))
 
     def plan(self, values: tuple[Any, ...]) -> tuple[Plan, tuple[float, ...]]:
         """The plan that holds for these hyperparameters (in their order), and what its `constants` gives for them.

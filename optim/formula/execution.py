@@ -13,7 +13,7 @@ from minigrad.backend import device_of
 from optim.formula import blocked, compiled, cuda
 from optim.formula.definition import Formula
 from optim.formula.plan import Plan
-from optim.formula.stages import Chain, StagesPlan
+from optim.formula.stages import StagesPlan, StagesRun
 
 EXECUTIONS = ("eager", "blocked", "numba", "cuda")
 Choice = tuple[str, int]
@@ -66,8 +66,6 @@ Prepare = Callable[[tuple[Any, ...], tuple[float, ...]], Any]
 
 def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
     """The plan ready to run on arrays of the type of `like`, made once for each execution and type."""
-    if isinstance(plan, StagesPlan):
-        return _chain(plan, like)
     on_host = isinstance(like, np.ndarray)
     on_device = device_of(like).startswith("cuda")
     name, threads = _chosen.get() or ("cuda" if on_device else "numba" if _numba and on_host else "blocked", 1)
@@ -81,26 +79,35 @@ def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
     key = name, threads, like.dtype, type(like)
     made: tuple[Run, Prepare] | None = plan.kernels.get(key)
     if made is None:
-        if name == "eager":
-            made = _eager(formula, plan), lambda values, _: dict(zip(formula.hyperparameters, values, strict=True))
+        run: Run
+        if isinstance(plan, StagesPlan):
+            stages = zip(formula.formulas, plan.plans, strict=True)
+            run = StagesRun(plan, [executor(one, part, like)[0] for one, part in stages])
+        elif name == "eager":
+            run = _eager(formula, plan)
         elif name == "blocked":
-            empty = np.empty_like(like, shape=0)  # of this kind; `like` itself is not to be kept alive
-            made = blocked.compile_plan(plan, like.dtype), lambda _, constants: blocked.prepared(constants, empty)
+            run = blocked.compile_plan(plan, like.dtype)
+        elif name == "numba":
+            run = compiled.compile_plan(plan, like.dtype, threads)
         else:
-            run = compiled.compile_plan(plan, like.dtype, threads) if name == "numba" else cuda.Kernel(plan, like.dtype)
-            made = run, lambda _, constants: np.array(constants, np.float64)
-        plan.kernels[key] = made
+            run = cuda.Kernel(plan, like.dtype)
+        made = plan.kernels[key] = run, _preparing(name, formula, like)
     return made
 
 
-def _chain(plan: StagesPlan, like: Any) -> tuple[Run, Prepare]:
-    stages = zip(plan.stages.formulas, plan.plans, strict=True)
-    runs, prepares = zip(*(executor(formula, part, like) for formula, part in stages), strict=True)
-    made: tuple[Run, Prepare] | None = plan.kernels.get(runs)
-    if made is None:
-        chain = Chain(plan, runs, prepares)
-        made = plan.kernels[runs] = chain, chain.prepare
-    return made
+def launches(run: Run) -> bool:
+    """Whether it launches kernels, which take the arrays of many parameters at once."""
+    runs = [one for one, _ in run.stages.values()] if isinstance(run, StagesRun) else [run]
+    return all(isinstance(one, cuda.Kernel) for one in runs)
+
+
+def _preparing(name: str, formula: Formula, like: Any) -> Prepare:
+    if name == "eager":
+        return lambda values, _: dict(zip(formula.hyperparameters, values, strict=True))
+    if name == "blocked":
+        empty = np.empty_like(like, shape=0)  # of this kind; `like` itself is not to be kept alive
+        return lambda _, constants: blocked.prepared(constants, empty)
+    return lambda _, constants: np.array(constants, np.float64)
 
 
 def _eager(formula: Formula, plan: Plan) -> Run:
@@ -108,8 +115,8 @@ def _eager(formula: Formula, plan: Plan) -> Run:
         *arrays, hyperparameters = arguments
         given = dict(zip(plan.arrays, arrays, strict=True))
         with np.errstate(all="ignore"):
-            results = formula(*map(given.get, formula.arrays), **hyperparameters)
-        for name, value in zip(formula.returns, results, strict=True):
+            results = formula.results(hyperparameters | given)
+        for name, value in results.items():
             if name in plan.outputs:
                 given[name][...] = value
 

@@ -11,6 +11,7 @@ from optim.formula.trace import HOST_NAMES, Step, Trace
 class Plan:
     """The steps of a formula, without those that nothing needs.
 
+    plans: itself, as several formulas have several.
     arrays: p, g, and the state that is read or changed; the rest (a buffer that the settings don't use) need not exist.
     scalars: those among them that have one element.
     outputs: changed array -> the value it gets, a step, another array or a constant.
@@ -31,6 +32,7 @@ class Plan:
         numbers: dict[str, str],
     ) -> None:
         self.name = name
+        self.plans = [self]
         self.numbers = numbers
         self.outputs = {array: value for array, value in results.items() if array != value}
         moved = {v for v in self.outputs.values() if v in self.outputs}

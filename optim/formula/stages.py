@@ -1,15 +1,23 @@
-"""Several formulas that make one step together, with array code between them: sums, norms, products of matrices.
+"""A step of several formulas, with array code between them: sums, norms, products of matrices.
 
-Each is traced and runs for itself, on arrays that the class's `update` hands it; their hyperparameters are settled at
-once, before any array is touched.
+    formula = Stages(("b",), muon_direction, muon)
+
+    def update(self, binding, g, constants, settings):
+        ...
+        binding.run(muon_direction, constants, b, g, d)
+        ...  # array code: o, from d
+        binding.run(muon, constants, p, o, kappa)
+
+Each formula is traced, compiled and run for itself. To the rest of `optim` they are one: `Stages` is its formula, with
+the hyperparameters of all; `StagesPlan` is its plan, which computes the constants of all before any array is touched;
+`StagesRun` is what `update` finds as `binding.run`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
-
-import numpy as np
 
 from optim.formula.definition import Formula
 from optim.formula.plan import Plan
@@ -18,7 +26,7 @@ from optim.formula.plan import Plan
 class Stages(Formula):
     """Formulas in the order in which they run, in the place of a class's one formula.
 
-    arrays: names of the state arrays, for the class's `state_keys`.
+    arrays: names of what is kept for each parameter: in the class's `state_keys`, or its `scratch`.
     formulas: they name their own arrays, and take the class's settings, and `t`, by name.
     """
 
@@ -39,7 +47,7 @@ class Stages(Formula):
     def values(self, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """What each formula takes of these hyperparameters."""
         given = dict(zip(self.hyperparameters, values, strict=True))
-        return [tuple(given[name] for name in formula.hyperparameters) for formula in self.formulas]
+        return [tuple([given[name] for name in formula.hyperparameters]) for formula in self.formulas]
 
     def trace(self, values: tuple[Any, ...]) -> Any:
         """The plans of all formulas, as one."""
@@ -48,7 +56,7 @@ class Stages(Formula):
 
 
 class StagesPlan:
-    """The plans of stages: to a step, one plan, whose constants are those of all."""
+    """The plan of each formula. Its constants are those of all, one plan after another."""
 
     def __init__(self, stages: Stages, plans: list[Plan]) -> None:
         self.stages, self.plans = stages, plans
@@ -59,7 +67,7 @@ class StagesPlan:
                 raise TypeError(f"formula {plan.name}: returns {', '.join(plan.numbers)}, which stages can't keep")
 
     def constants(self, *values: Any) -> tuple[float, ...] | None:
-        """The constants of one plan after another; None where a plan does not hold."""
+        """The constants of all plans; None where one does not hold."""
         constants: tuple[float, ...] = ()
         for plan, part in zip(self.plans, self.stages.values(values), strict=True):
             found = plan.constants(*part)
@@ -69,22 +77,22 @@ class StagesPlan:
         return constants
 
 
-class Chain:
-    """The plans of stages, ready to run on arrays of one type: `chain(formula, constants, *arrays)`."""
+class StagesRun:
+    """The plan of each formula, ready for arrays of one type. `constants` are what `update` was given: those of all."""
 
-    def __init__(self, plan: StagesPlan, runs: tuple[Any, ...], prepares: tuple[Any, ...]) -> None:
-        self.stages, self.runs, self.prepares = plan.stages, runs, prepares
-        ends = accumulate((len(p.expressions) for p in plan.plans), initial=0)
-        self.parts = [slice(*part) for part in pairwise(ends)]
-        self.places = {formula: i for i, formula in enumerate(plan.stages.formulas)}
-
-    def prepare(self, values: tuple[Any, ...], constants: tuple[float, ...]) -> Any:
-        """What all take: one array of words, as a launch does, or else a list of what each takes."""
-        stages = zip(self.prepares, self.stages.values(values), self.parts, strict=True)
-        prepared = [prepare(value, constants[part]) for prepare, value, part in stages]
-        return np.concatenate(prepared) if isinstance(prepared[0], np.ndarray) else prepared
+    def __init__(self, plan: StagesPlan, runs: Sequence[Any]) -> None:
+        ends = accumulate((len(part.expressions) for part in plan.plans), initial=0)
+        self.stages = {
+            formula: (run, slice(*part))
+            for formula, run, part in zip(plan.stages.formulas, runs, pairwise(ends), strict=True)
+        }
 
     def __call__(self, formula: Formula, constants: Any, *arrays: Any) -> None:
         """Run one of the formulas on the arrays that it names, flat."""
-        i = self.places[formula]
-        self.runs[i](*arrays, constants[i if isinstance(constants, list) else self.parts[i]])
+        run, part = self.stages[formula]
+        run(*arrays, constants if isinstance(constants, dict) else constants[part])  # "eager" takes names as they are
+
+    def together(self, formula: Formula, constants: Any, rows: Sequence[Sequence[Any]]) -> None:
+        """The same on a GPU, for many parameters at once: for each its arrays."""
+        kernel, part = self.stages[formula]
+        kernel.run(rows, constants[part])

@@ -11,7 +11,6 @@ from minigrad import tensor
 from optim.formula import blocked, compiled, cuda
 from optim.formula.definition import Formula
 from optim.formula.plan import Plan
-from optim.formula.stages import StagesPlan
 
 
 def source(algorithm: type[Any], /, execution: str = "numba", **settings: Any) -> str:
@@ -37,10 +36,8 @@ def source(algorithm: type[Any], /, execution: str = "numba", **settings: Any) -
     <BLANKLINE>
     """
     plan, _ = plan_of(algorithm, **settings)
-    if isinstance(plan, StagesPlan):
-        stages = zip(plan.stages.formulas, plan.plans, strict=True)
-        return "\n".join(_source(formula, part, execution) for formula, part in stages)
-    return _source(algorithm.formula, plan, execution)
+    parts = zip(algorithm.formula.formulas, plan.plans, strict=True)
+    return "\n".join(_source(formula, part, execution) for formula, part in parts)
 
 
 def _source(formula: Formula, plan: Plan, execution: str) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from optim.formula.plan import Plan
-from optim.formula.stages import StagesPlan
 from optim.formula.text import plan_of
 from optim.formula.vocabulary import ATOM, CONDITION, POWER, PRODUCT, SUM, VOCABULARY
 
@@ -46,8 +45,7 @@ def latex(algorithm: Plan | type, /, **settings: Any) -> str:
     Raises TypeError for a class without a formula, and whatever the class raises for its settings.
     """
     plan = algorithm if isinstance(algorithm, Plan) else plan_of(algorithm, **settings)[0]
-    plans = plan.plans if isinstance(plan, StagesPlan) else [plan]
-    lines = (" ".join(equation) for one in plans for equation in _Writer(one).equations())
+    lines = (" ".join(equation) for one in plan.plans for equation in _Writer(one).equations())
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n"
 
 

@@ -125,6 +125,36 @@ def test_groups_keep_their_settings(name):
     assert not np.allclose(*found[0])
 
 
+@pytest.mark.parametrize("devices", [("cuda", "cpu"), ("cpu", "cuda")])
+@pytest.mark.parametrize("name", ["LAMB", "LARS", "Adafactor", "Muon", "Prodigy"])
+def test_parameters_of_one_group_on_two_devices(name, devices):
+    found = []
+    for places in (devices, ("cpu", "cpu")):
+        rng = np.random.default_rng(0)
+        params = [mg.tensor(rng.normal(size=(3, 4)), device=place, requires_grad=True) for place in places]
+        optimizer = getattr(optim, name)(params, lr=0.1)
+        for _ in range(3):
+            for p in params:
+                p.grad = mg.tensor(rng.normal(size=p.shape), device=p.device)
+            optimizer.step()
+        found.append([p.numpy() for p in params])
+    np.testing.assert_allclose(*found, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["LAMB", "LARS"])
+def test_norms_of_complex_numbers(name):
+    found = []
+    for device in ("cuda", "cpu"):
+        rng = np.random.default_rng(0)
+        p, *gradients = (mg.tensor(rng.normal(size=(3, 4)) + 1j * rng.normal(size=(3, 4)), device=device)
+                         for _ in range(4))  # fmt: skip
+        optimizer = getattr(optim, name)([p.requires_grad_()], lr=0.1)
+        for p.grad in gradients:
+            optimizer.step()
+        found.append(p.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("name", "kernels"),
     [

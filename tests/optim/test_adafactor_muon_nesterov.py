@@ -546,6 +546,17 @@ def test_state_that_does_not_fit_is_refused_on_load(name, spoil):
     assert snapshot(optimizer) == before
 
 
+@pytest.mark.parametrize(("key", "wanted"), [("variance", r"None"), ("row_var", r"\(3, 1\)")])
+def test_what_is_wrong_with_a_loaded_shape_is_said(key, wanted):
+    """Also of an array that Adafactor keeps for a vector alone."""
+    params, optimizer = built("Adafactor", [np.ones((3, 2))])
+    take_step(optimizer, params, [np.ones((3, 2))])
+    saved = optimizer.state_dict()
+    saved["state"][0][key] = np.ones((3, 2))
+    with pytest.raises(ValueError, match=rf"{key} has shape \(3, 2\), expected {wanted} for a .* shape \(3, 2\)"):
+        optimizer.load_state_dict(saved)
+
+
 @pytest.mark.parametrize("step", [None, -1, 1.5, "two"])
 def test_a_step_that_is_no_count_is_refused_on_load(step):
     params, optimizer = built("Adafactor", [np.ones(3)])

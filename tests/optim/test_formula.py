@@ -9,7 +9,7 @@ import pytest
 
 import minigrad as mg
 from optim.adam import adam
-from optim.formula import Formula, absolute, blocked, compiled, execution, maximum, minimum, sqrt, where
+from optim.formula import Formula, Scalar, absolute, blocked, compiled, execution, maximum, minimum, sqrt, where
 from optim.formula.execution import executor
 from optim.sgd import sgd
 
@@ -459,6 +459,29 @@ def test_generated_text_is_readable():
     plan = traced(adam, **settings_of_adam(amsgrad=True))
     assert "def adam(" in compiled.source(plan)
     assert "def adam(" in blocked.source(plan)[0]
+
+
+@formula
+def scaled(p, g, a: Scalar, b: Scalar, *, lr):
+    c = lr * a / b
+    if lr > 1:
+        c = where(c > 1, c, b)
+    p = p - c * maximum(a, b) * g
+    return p
+
+
+@executions
+@pytest.mark.parametrize("lr", [0.5, 3.0])
+def test_arithmetic_of_single_elements_takes_no_blocks(monkeypatch, name, lr):
+    plan = traced(scaled, lr=lr)
+    assert "multiply(_c0, a, _one0)\n    true_divide(_one0, b, _one0)" in blocked.source(plan)[0]
+    monkeypatch.setattr(blocked, "BLOCK", 8)
+    rng = np.random.default_rng(0)
+    for size in (0, 1, 8, 21):
+        p, g = rng.normal(size=(2, size))
+        c = lr * 2.0 / 4.0
+        wanted = p - (c if lr < 1 or c > 1 else 4.0) * 4.0 * g
+        np.testing.assert_array_equal(run(scaled, name, p, g, [2.0], [4.0], lr=lr)[0], wanted)
 
 
 @formula

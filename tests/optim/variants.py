@@ -14,7 +14,6 @@ from optim.elementwise import ElementwiseOptimizer
 from optim.formula import Formula
 from optim.formula.cuda import c_source
 from optim.formula.plan import Plan
-from optim.formula.stages import Stages
 from optim.formula.words import plan_of
 
 ALGORITHMS = {
@@ -37,11 +36,6 @@ MORE: dict[str, list[dict[str, Any]]] = {
     "ScheduleFreeAdamW": FIRST_STEPS,
 }
 """What else an algorithm's formula is asked to do."""
-INNER: dict[str, list[dict[str, Any]]] = {
-    "lamb": [{}],
-    "adahessian": [{"lr": 0.1, "eps": 1e-4, "weight_decay": decay} for decay in (0.0, 0.1)],
-}
-"""A formula that comes after another one, in the same algorithm -> what its plans are made for."""
 
 
 class Variant(NamedTuple):
@@ -62,13 +56,13 @@ def formulas() -> dict[str, Formula]:
 def variants() -> list[Variant]:
     """All distinct plans, in arithmetic on elements or on hyperparameters."""
     found: dict[tuple[str, str], Variant] = {}
-    for variant in itertools.chain(_outer(), _inner()):
+    for variant in _all():
         found.setdefault((c_source(variant.plan, np.float32), variant.plan.source), variant)
     return list(found.values())
 
 
-def _outer() -> Iterator[Variant]:
-    """Of the algorithms. Maximize is not combined with the rest, but for everything at once."""
+def _all() -> Iterator[Variant]:
+    """Maximize is not combined with the rest, but for everything at once."""
     for name, algorithm in ALGORITHMS.items():
         defaults = {k: p.default for k, p in inspect.signature(algorithm.__init__).parameters.items()}
         options = {k: ON.get(k, True) for k, v in defaults.items() if k in ON or isinstance(v, bool)}
@@ -85,17 +79,6 @@ def _outer() -> Iterator[Variant]:
             except ValueError:  # Nesterov's momentum without momentum, or with dampening
                 continue
             label = ", ".join(f"{k}={v}" for k, v in (chosen | more).items())
-            if isinstance(algorithm.formula, Stages):
-                parts = zip(algorithm.formula.formulas, plan.plans, algorithm.formula.values(values), strict=True)
-            else:
-                parts = [(algorithm.formula, plan, values)]
-            yield from (Variant(f"{name}({label})", *part) for part in parts)
-
-
-def _inner() -> Iterator[Variant]:
-    known = formulas()
-    for name, several in INNER.items():
-        for settings in several if name in known else []:
-            values = tuple(settings[h] for h in known[name].hyperparameters)
-            label = ", ".join(f"{k}={v}" for k, v in settings.items())
-            yield Variant(f"{name}({label})", known[name], known[name].plan(values)[0], values)
+            given = dict(zip(algorithm.formula.hyperparameters, values, strict=True))
+            for formula, part in zip(algorithm.formula.formulas, plan.plans, strict=True):
+                yield Variant(f"{name}({label})", formula, part, tuple(given[h] for h in formula.hyperparameters))

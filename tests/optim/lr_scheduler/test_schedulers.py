@@ -292,6 +292,16 @@ def test_a_cycle_starts_at_its_base_whatever_the_initial_lr():
     assert ExponentialLR(optimizer, 0.9).base_lrs == list(LRS)  # those of other schedulers stay the groups' own
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_group_that_is_added_joins_the_cycle_whoever_steps_first(turn):
+    optimizer = make_optimizer((0.1,))
+    chain = ChainedScheduler([StepLR(optimizer, 3), CyclicLR(optimizer, 0.01, 0.05, 4)][::turn])
+    add_group(optimizer, lr=0.2)
+    take(chain, optimizer)
+    first, added = lrs_of(optimizer)
+    assert first == added == pytest.approx(0.02)
+
+
 def test_the_first_of_a_sequence_starts_from_its_own_base():
     optimizer = make_optimizer()
     warmup = LinearLR(optimizer, 0.5, total_iters=4)

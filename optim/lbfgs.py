@@ -32,6 +32,7 @@ SMALL = 1e-290
 """Numbers below have lost digits."""
 CACHED = 2**22
 """Bytes of the pairs that are read twice in a row: they stay in the cache."""
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class LBFGS(ClosureOptimizer):
         old_dirs, old_stps: the pairs' y and s, lists, the oldest first; in memory for 2·(m + 1) vectors.
         ro: their 1/yᵀs. al: the α of the last two loops. Nothing reads these.
         sy: sᵢᵀyⱼ for i ≤ j. Where it is missing, as in torch's state, it is computed.
+        sg: sᵢᵀ∇f where the last move began; computed of a loaded state.
         row: where in memory the next pair goes, so that a resumed run has the same bits.
         H_diag: sᵀy/yᵀy of the last pair.
         prev_flat_grad, prev_loss: gradient and value where the last move began.
@@ -116,7 +118,7 @@ class LBFGS(ClosureOptimizer):
     }
     vectors = ("d", "prev_flat_grad")
     lists = ("old_dirs", "old_stps")
-    matrices = ("sy",)
+    matrices = ("sy", "sg")
     numbers = ("t", "H_diag", "prev_loss", "func_evals", "n_iter")
     report: LBFGSReport | None = None
 
@@ -163,9 +165,9 @@ class LBFGS(ClosureOptimizer):
             stopped = at_rest(objective, settings)
         while not stopped and iterations < settings["max_iter"]:
             fresh = not (state.get("t") or state.get("old_dirs"))  # it has not moved since it (re)started
-            kept, Sg = _remember(state, objective.gradient, settings)
+            kept = _remember(state, objective.gradient, settings)
             pairs[kept] += 1
-            line = Line(objective, _direction(objective.gradient, Sg, state, settings["history_size"]))
+            line = Line(objective, _direction(objective.gradient, state, settings["history_size"]))
             if not -math.inf < line.start.slope < 0:  # by rounding, or an overflow
                 uninterrupted(_forget, state)
                 fresh, line = True, Line(objective, steepest(objective.gradient))
@@ -233,16 +235,18 @@ class LBFGS(ClosureOptimizer):
 class Rows(list[Any]):
     """Vectors, the oldest first, that are rows of a matrix in turn: the next one will stand where the oldest stands.
 
-    There is a row more than vectors, so that the next can be written before the oldest is given up. Products go through
-    the columns in blocks that stay in the cache, as reading the rows is what takes their time.
+    Behind the newest is a spare row, so that the next vector can be written before the oldest is given up. Products and
+    sums take it along, as what follows the newest: so they read one block of memory, wherever the turn is.
 
     matrix: whose rows they are.
-    m, row: they are the m rows before this one; before row 0 stands the last.
+    m, row: they are the m rows before this one, which is the spare one; before row 0 stands the last.
     """
 
     def __init__(self, matrix: Any, m: int = 0, row: int = 0) -> None:
         super().__init__(matrix[i] for i in range(row - m, row))
-        self.matrix, self.row = matrix, row
+        whole = m + 1 == len(matrix)
+        self.matrix, self.row, self._oldest = matrix, row, (row + 1) % (m + 1) if whole else 0
+        self._read = matrix if whole else matrix[row - m : row + 1]
 
     @classmethod
     def of(cls, like: Any, vectors: Sequence[Any], rows: int, row: int) -> Rows:
@@ -258,7 +262,7 @@ class Rows(list[Any]):
     def with_room(self, size: int) -> Rows:
         """The newest `size` of the vectors, where one more fits: in turn where they are as many, else from row 0 on."""
         m, rows, most = len(self), len(self.matrix), size + 1
-        if m <= self.row < rows <= most or m + 1 == rows == most:
+        if m + 1 == rows == most or (m <= self.row and self.row + 1 < rows <= most):
             return self
         newest = self[-size:]
         return Rows.of(self.matrix, newest, min(2 * m + 8, most), len(newest))
@@ -272,74 +276,62 @@ class Rows(list[Any]):
         """With the spare row as the last vector; of more than `size` the oldest are left out."""
         return Rows(self.matrix, min(len(self) + 1, size), self.row % len(self.matrix) + 1)
 
-    @property
-    def parts(self) -> list[Any]:
-        """The vectors as matrices, the oldest first: two where row 0 stands between them."""
-        start = self.row - len(self)
-        return [self.matrix[start : self.row]] if start >= 0 else [self.matrix[start:], self.matrix[: self.row]]
-
     def blocks(self) -> list[slice]:
-        """The columns, block by block."""
+        """The columns in blocks that stay in the cache, as reading the rows is what takes the time of a product."""
         n = self.matrix.shape[1]
         on_host = backend.device_of(self.matrix) == "cpu"
-        width = max(1, CACHED // (self.matrix.itemsize * (len(self) + 1))) if on_host else n
+        width = max(1, CACHED // (self.matrix.itemsize * len(self._read))) if on_host else n
         return [slice(start, start + width) for start in range(0, n, width)]
 
-    def products(self, vector: Any, columns: slice) -> Any:
-        """The product of each with a vector, over these columns."""
-        return np.concatenate([part[:, columns] @ vector[columns] for part in self.parts])
+    def products(self, vector: Any, columns: slice = ALL) -> Any:
+        """The product of each, and of the spare row, with a vector, over these columns; in float64."""
+        return np.roll(self._read[:, columns] @ vector[columns], -self._oldest).astype(np.float64)
 
-    def combination(self, weights: Any, columns: slice) -> Any:
-        """Their sum with these weights, in these columns."""
-        first, *second = self.parts
-        answer = weights[: len(first)] @ first[:, columns]
-        for part in second:
-            answer += weights[len(first) :] @ part[:, columns]
-        return answer
+    def sum(self, weights: Any, out: Any, columns: slice = ALL) -> None:
+        """Their sum, with weights of each and of the spare row, into these columns of a vector."""
+        weights = np.roll(weights, self._oldest).astype(out.dtype)
+        np.matmul(weights, self._read[:, columns], out=out[columns])
 
 
 @np.errstate(all="ignore")
-def _remember(state: dict[str, Any], gradient: Any, settings: dict[str, Any]) -> tuple[bool | None, Any]:
+def _remember(state: dict[str, Any], gradient: Any, settings: dict[str, Any]) -> bool | None:
     """Take the pair of the last move into the history.
 
-    Returns whether its curvature allowed that, None without a move; and the products sᵢᵀ∇f of the pairs.
+    Returns whether its curvature allowed that, None without a move.
+
+    sᵢᵀy of the older pairs is the difference of sᵢᵀ∇f here and before: one product less, and its rounding, relative to
+    |sᵢ|·|∇f|, is what the gradients came with.
     """
     size = settings["history_size"]
     ss, ys = _history(state, gradient)
     changes = {"prev_flat_grad": gradient, "t": 0.0}
     if not state.get("t"):
-        uninterrupted(state.update, changes)
-        return None, _products(ss, gradient)[0]
+        uninterrupted(state.update, changes | {"sg": ss.products(gradient)[:-1]})
+        return None
     more_s, more_y = ss.with_room(size), ys.with_room(size)
     s = np.multiply(state["d"], state["t"], out=more_s.spare)
     y = np.subtract(gradient, state["prev_flat_grad"], out=more_y.spare)
     sy = dot(s, y)
     if not settings["tolerance_curvature"] < sy < math.inf:
-        uninterrupted(state.update, changes)
-        return False, _products(ss, gradient)[0]
+        uninterrupted(state.update, changes | {"sg": ss.products(gradient)[:-1]})
+        return False
     yy = dot(y, y)
     gamma = sy / yy if SMALL < yy < math.inf else sy / norm(y) / norm(y)  # (7.20)
     ss, ys = more_s.extended(size), more_y.extended(size)
-    Sg, Sy = _products(ss, gradient, y)
+    Sg = ss.products(gradient)[:-1]
     m = len(ss)
     R = np.zeros_like(state["sy"], shape=(m, m))
-    R[:-1, :-1], R[:, -1], R[-1, -1] = state["sy"][-(m - 1) :, -(m - 1) :] if m > 1 else 0.0, Sy, sy
+    R[-1, -1] = sy
+    if m > 1:
+        R[:-1, :-1] = state["sy"][1 - m :, 1 - m :]
+        R[:-1, -1] = Sg[:-1] - state["sg"][1 - m :]
     changes |= {"old_stps": ss, "old_dirs": ys, "row": ss.row, "sy": R, "ro": [*state["ro"], 1 / sy][-m:]}
-    uninterrupted(state.update, changes | {"H_diag": gamma})
-    return True, Sg
-
-
-def _products(rows: Rows, *vectors: Any) -> list[Any]:
-    """The products of all rows with each vector."""
-    answers = [np.zeros_like(vector, shape=len(rows)) for vector in vectors]
-    for columns in rows.blocks():
-        for answer, vector in zip(answers, vectors, strict=True):
-            answer += rows.products(vector, columns)
-    return answers
+    uninterrupted(state.update, changes | {"H_diag": gamma, "sg": Sg})
+    return True
 
 
 def _history(state: dict[str, Any], like: Any) -> tuple[Rows, Rows]:
-    """The pairs as Rows. Where they are new, or a loaded state's, `sy` is made to fit; none of bad curvature remain."""
+    """The pairs as Rows. Where they are new, or loaded, `sy` and `sg` are made to fit; none of bad curvature remain."""
     ss, ys = state.get("old_stps", []), state.get("old_dirs", [])
     if not (isinstance(ss, Rows) and isinstance(ys, Rows)):
         m, R = len(ss), state.get("sy")
@@ -349,11 +341,12 @@ def _history(state: dict[str, Any], like: Any) -> tuple[Rows, Rows]:
         if R is None or _inverses(R) != state["ro"]:
             R = np.zeros_like(like, shape=(m, m), dtype=np.float64)
             for j, y in enumerate(ys):
-                R[: j + 1, j] = _products(ss, y)[0][: j + 1]
+                R[: j + 1, j] = ss.products(y)[: j + 1]
             if not _inverses(R):
                 ss, ys, R = Rows.of(like, [], 1, 0), Rows.of(like, [], 1, 0), R[:0, :0]
         state.setdefault("H_diag", 1.0)
-        state.update(old_stps=ss, old_dirs=ys, sy=R, ro=_inverses(R))
+        Sg = ss.products(state.get("prev_flat_grad", like))[:-1]
+        state.update(old_stps=ss, old_dirs=ys, sy=R, sg=Sg, ro=_inverses(R))
     return ss, ys
 
 
@@ -368,7 +361,7 @@ def _forget(state: dict[str, Any]) -> None:
 
 
 @np.errstate(all="ignore")
-def _direction(gradient: Any, Sg: Any, state: dict[str, Any], size: int) -> Any:
+def _direction(gradient: Any, state: dict[str, Any], size: int) -> Any:
     """-H·∇f, by the two loops of Algorithm 7.4, given the products sᵢᵀ∇f.
 
     The first, αᵢ = ρᵢ·sᵢᵀ(q - Σ_{j>i} αⱼ·yⱼ), is the system R·α = S·q with Rᵢⱼ = sᵢᵀyⱼ for i ≤ j and the sᵢ as rows of
@@ -377,22 +370,18 @@ def _direction(gradient: Any, Sg: Any, state: dict[str, Any], size: int) -> Any:
     Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
     methods" (1994), whose (3.1) this is.
     """
-    S, Y, R = state["old_stps"], state["old_dirs"], state["sy"]
-    r = np.negative(gradient)
+    S, Y, R, gamma = state["old_stps"], state["old_dirs"], state["sy"], state["H_diag"]
     if not S:
-        r *= state["H_diag"]
-        return r
-    alpha = np.linalg.solve(R, -Sg.astype(R.dtype))
-    weights, Yr = alpha.astype(r.dtype), np.zeros_like(Sg)
+        return np.multiply(gradient, -gamma)
+    alpha = np.linalg.solve(R, -state["sg"])
+    Y.spare[...] = gradient
+    r, Yr, weights = S.spare, np.zeros_like(R, shape=len(Y) + 1), np.append(-gamma * alpha, -gamma)
     for columns in Y.blocks():
-        part = r[columns]
-        part -= Y.combination(weights, columns)
-        part *= state["H_diag"]
+        Y.sum(weights, r, columns)
         Yr += Y.products(r, columns)
     # with rows and columns reversed Rᵀ too is an upper triangle, where elimination is back substitution
-    difference = np.linalg.solve(R.T[::-1, ::-1], (R.diagonal() * alpha - Yr)[::-1])[::-1]
-    weights = difference.astype(r.dtype)
-    for columns in S.blocks():
-        r[columns] += S.combination(weights, columns)
+    difference = np.linalg.solve(R.T[::-1, ::-1], (R.diagonal() * alpha - Yr[:-1])[::-1])[::-1]
+    d = np.empty_like(gradient)
+    S.sum(np.append(difference, 1.0), d)
     state["al"] = [*alpha, *[None] * (size - len(alpha))]
-    return r
+    return d

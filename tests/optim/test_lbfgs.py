@@ -15,7 +15,7 @@ import minigrad as mg
 import nn
 import optim
 from minigrad import RowSparse
-from optim.lbfgs import Rows, _direction, _history, _products
+from optim.lbfgs import Rows, _direction, _history
 from tests.strict_array import strict
 
 from .closures import closure_of, network, parameter, quadratic, rosenbrock
@@ -49,32 +49,36 @@ def test_rows_are_a_list_and_a_matrix():
             np.testing.assert_array_equal(list(roomy), wanted[-size:] or np.zeros(0))
             rows = roomy.extended(size)
             wanted = [*wanted, vector][-size:]
-            np.testing.assert_array_equal(np.concatenate(rows.parts), wanted)
             np.testing.assert_array_equal(list(rows), wanted)
-            assert rows.parts[0].dtype == np.float32
-            assert all(part.base is row.base is rows.matrix for part, row in zip(rows.parts, rows, strict=False))
-            assert len(rows.matrix) <= max(sizes) + 1
+            assert all(row.base is rows.matrix and row.dtype == np.float32 for row in rows)
+            assert not any(np.shares_memory(row, rows.spare) for row in rows)
+            assert len(rows) < len(rows.matrix) <= max(sizes) + 1
         for again in (copy.deepcopy(rows), pickle.loads(pickle.dumps(rows))):
             assert again.row == rows.row
             again[0][:] = 7
-            np.testing.assert_array_equal(np.concatenate(again.parts), [np.full(3, 7), *wanted[1:]])
+            np.testing.assert_array_equal(list(again), [np.full(3, 7), *wanted[1:]])
             np.testing.assert_array_equal(list(rows), wanted)
 
 
 @given(st.integers(1, 5), st.integers(0, 7), st.integers(1, 40), st.integers(0, 10**6))
-def test_products_and_combinations_block_by_block(m, row, n, seed):
+def test_products_and_sums_block_by_block(m, row, n, seed):
     """Small whole numbers, whose sums are exact."""
     rng = np.random.default_rng(seed)
     vectors = rng.integers(-9, 10, (m, n)).astype(np.float32)
-    rows = Rows.of(vectors, vectors, m + 1, row % (m + 2))
-    v, weights = rng.integers(-9, 10, n).astype(np.float32), rng.integers(-9, 10, m).astype(np.float32)
+    rows = Rows.of(vectors, vectors, m + 1, row % (m + 2)) if row < 6 else Rows.of(vectors, vectors, m + 4, m)
+    rows.spare[...] = rng.integers(-9, 10, n)
+    vectors = np.vstack([vectors, rows.spare])
+    v, weights = rng.integers(-9, 10, n).astype(np.float32), rng.integers(-9, 10, m + 1).astype(np.float64)
+    np.testing.assert_array_equal(rows.products(v), vectors @ v)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("optim.lbfgs.CACHED", 4 * (m + 1) * int(rng.integers(1, n + 1)))
-        blocks = rows.blocks()
+        blocks, total, product = rows.blocks(), np.empty(n, np.float32), 0.0
         np.testing.assert_array_equal(np.concatenate([v[block] for block in blocks]), v)
-        np.testing.assert_array_equal(_products(rows, v, 2 * v), [vectors @ v, vectors @ v * 2])
-        combined = np.concatenate([rows.combination(weights, block) for block in blocks])
-    np.testing.assert_array_equal(combined, weights @ vectors)
+        for block in blocks:
+            rows.sum(weights, total, block)
+            product = product + rows.products(v, block)
+    np.testing.assert_array_equal(total, weights @ vectors)
+    np.testing.assert_array_equal(product, vectors @ v)
 
 
 # --- the direction
@@ -92,10 +96,11 @@ def test_two_loops_are_the_product_with_the_reference_matrix(n, m, seed):
         "old_dirs": [y for _, y in pairs],
         "ro": [1 / (y @ s) for s, y in pairs],
         "H_diag": gamma,
+        "prev_flat_grad": g,
     }
-    ss, _ = _history(state, g)
-    (ss_g,), h = _products(ss, g), inverse_hessian(pairs, gamma, n)
-    np.testing.assert_allclose(_direction(g, ss_g, state, 10), -h @ g, rtol=1e-7, atol=1e-9 * np.abs(h).max() * 10)
+    _history(state, g)
+    h = inverse_hessian(pairs, gamma, n)
+    np.testing.assert_allclose(_direction(g, state, 10), -h @ g, rtol=1e-7, atol=1e-9 * np.abs(h).max() * 10)
 
 
 @pytest.mark.parametrize("history_size", [1, 3, 100])
@@ -376,7 +381,7 @@ def test_it_begins_anew_where_the_direction_climbs():
     state = optimizer.state[x]
     state.update(old_stps=[], old_dirs=[], ro=[], H_diag=-1.0, t=0.0)
     closure()
-    assert x.grad.numpy() @ _direction(x.grad.numpy(), None, state, 100) > 0
+    assert x.grad.numpy() @ _direction(x.grad.numpy(), state, 100) > 0
     optimizer.param_groups[0].update(max_iter=200, max_eval=400)
     for _ in range(3):
         optimizer.step(closure)
@@ -597,6 +602,33 @@ def test_resumes_exactly_at_every_place_of_the_history_in_memory(sizes, dtype):
         return x.numpy()
 
     np.testing.assert_array_equal(trained(False), trained(True))
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_of_the_pairs_are_as_exact_as_the_gradients(dtype, search):
+    """Those with older moves are differences of products with gradients, also where pairs in between were refused."""
+    model, _, (images, labels) = network()
+    model.to(dtype=dtype)
+    criterion, images, labels = nn.CrossEntropyLoss(), mg.tensor(images).to(dtype=dtype), mg.tensor(labels)
+    optimizer = optim.LBFGS(model.parameters(), lr=0.1, max_iter=3, history_size=6, line_search_fn=search)
+    norms = []
+
+    def closure():
+        optimizer.zero_grad()
+        loss = criterion(model(images), labels)
+        loss.backward()
+        norms.append(np.sqrt(sum((p.grad.numpy() ** 2).sum() for p in model.parameters())))
+        return loss
+
+    for k in range(12):
+        optimizer.param_groups[0]["tolerance_curvature"] = 1e9 if k in (3, 7) else 0.0
+        optimizer.step(closure)
+        state = optimizer.state[next(model.parameters())]
+        S, Y = (np.array(state[key], np.float64).reshape(-1, state["d"].size) for key in ("old_stps", "old_dirs"))
+        error = np.abs(state["sy"] - np.triu(S @ Y.T))
+        assert (error <= 4 * np.finfo(dtype).eps * np.linalg.norm(S, axis=1)[:, None] * max(norms)).all()
+    assert len(S) == 6
 
 
 def test_products_that_do_not_fit_the_pairs_are_computed_anew():

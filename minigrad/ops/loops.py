@@ -96,6 +96,12 @@ def _share_extremum(g, ans, a, out):
             out[i, j] = share if (a[i, j] == ans[i] or a[i, j] != a[i, j]) else g.dtype.type(0)
 
 
+def _scale_distance(share, center, a, out):
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[i, j] = (a[i, j] - center[i]) * share[i]
+
+
 def _product(a, out):
     for row in range(0, a.shape[0], 4):  # four at a time, as each product waits for the one before
         i = min(row, a.shape[0] - 4)
@@ -178,6 +184,7 @@ where_positive = Loop(_where_positive, "vvv")
 where_inside = Loop(_where_inside, "vvssv")
 sigmoid = Loop(_sigmoid, "vv")
 share_extremum = Loop(_share_extremum, "vvmm")
+scale_distance = Loop(_scale_distance, "vvmm")
 product = Loop(_product, "mv")
 times_others = Loop(_times_others, "vmm")
 sum_of_earlier = Loop(_sum_of_earlier, "mm")

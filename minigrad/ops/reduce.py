@@ -112,13 +112,12 @@ def mean(a, axis=None, keepdims=False):
 
 
 def _share_extremum(g, ans, a, axis, keepdims):
-    large = _large(a)
-    shared = _by_rows(loops.share_extremum, a, axis, g, ans) if large else None
+    shared = _by_rows(loops.share_extremum, a, axis, g, ans) if a.__class__ is np.ndarray else None
     if shared is not None:
         return shared
     hit = (a == restored(ans, a.shape, axis, keepdims)) | (a != a)  # a NaN is an extremum
     g = restored(g, a.shape, axis, keepdims)
-    if large and np.count_nonzero(hit) == ans.size:
+    if _large(a) and np.count_nonzero(hit) == ans.size:
         return select(hit, g, 0.0)  # no ties
     ties = _sum(hit, axis, True)
     half = g.dtype == np.float16  # which counts to 65504
@@ -160,6 +159,9 @@ def _variance(a, axis, ddof, keepdims):
 
 def _by_distance(share, a, center, axis, keepdims):
     """Each element's distance from the mean, times the share of its group."""
+    scaled = _by_rows(loops.scale_distance, a, axis, share, center) if a.__class__ is np.ndarray else None
+    if scaled is not None:
+        return scaled
     distance = a - center
     distance *= restored(share, a.shape, axis, keepdims)
     return distance

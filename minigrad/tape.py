@@ -34,6 +34,8 @@ import numpy as np
 from minigrad.backend import Array, device_of, is_array
 
 Rule = Callable[..., Any]
+NOTHING: list[Any] = []
+"""Stands for the values of a rule that names none: it is called with the gradient alone."""
 F = TypeVar("F", bound=Callable[..., Any])
 tick = itertools.count(1).__next__
 """The tape's clock: every recorded operation and every write to a tensor takes the next number."""
@@ -121,7 +123,7 @@ class Node:
 
     order: the tape's clock when it was recorded.
     edges: for each rule, None where its input wants no gradient; else (parent, rule, values, fit): the node of the
-        input (a leaf is its own), the rule, the raw value that it names (a tuple, unless it names just one), and the
+        input (a leaf is its own), the rule, the raw value that it names (a tuple of several; NOTHING), and the
         shape and type that its gradient must be brought to, or None where it has them already.
     retained: the tensor (weakly) whose `.grad` is to be filled though it was computed, where `retain_grad` was called.
     remade: the raw values from which `residual` is computed again, where a rule names it.
@@ -254,7 +256,7 @@ class Operation:
         scope: dict[str, Any] = {
             "Node": Node, "Variable": Variable, "asarray": np.asarray, "explained": explained,
             "forward": self.forward, "generic": np.generic, "ndarray": np.ndarray, "new": object.__new__,
-            "operation": self, "recording": _recording.get, "tick": tick,
+            "nothing": NOTHING, "operation": self, "recording": _recording.get, "tick": tick,
             "write": lambda: self._write(function, scope),
             **{f"rule{i}": rule for i, rule in enumerate(self.rules)},
         }  # fmt: skip
@@ -290,7 +292,7 @@ class Operation:
         lines = []
         for i, names in enumerate(self.names):
             kept = "".join(f", values[{k}]" for k in range(len(names)))
-            unpacks = len(names) != 1  # the rule that names one value takes it as it is kept
+            unpacks = len(names) > 1  # a rule that names one value takes it as it is kept
             lines.append(f"def back{i}(g, values): return rule{i}(g{kept})" if unpacks else f"back{i} = rule{i}")
         lines += [f"def {self.name}({arguments}):", "    wanted = tensors = 0"]
         for p, parameter in self.signature.parameters.items():
@@ -336,7 +338,9 @@ class Operation:
             return f"{name}_" if name in self.parameters else name.replace("_shape", "_.shape")
 
         def values(names: Sequence[str]) -> str:
-            return raw(names[0]) if len(names) == 1 else f"({', '.join(map(raw, names))})"
+            if len(names) < 2:
+                return raw(names[0]) if names else "nothing"
+            return f"({', '.join(map(raw, names))})"
 
         lines = []
         edges = []
@@ -456,7 +460,10 @@ def walk(
             if edge is None or (needed is not None and edge[0] not in needed):
                 continue
             parent, rule, values, fit = edge
-            gradient = rule(g, recorded_values(node, edge) if create_graph else values)
+            if values is NOTHING:
+                gradient = rule(g)
+            else:
+                gradient = rule(g, recorded_values(node, edge) if create_graph else values)
             if fit is not None:
                 gradient = fitted(gradient, fit[0], fit[1])
             if parent.__class__ is not Node:

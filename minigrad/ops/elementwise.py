@@ -75,6 +75,8 @@ def remainder(x1, x2):
 def _power_of_base(g, x1, x2):
     if isinstance(x2, NUMBER):
         return g * (x2 * x1 ** (x2 - 1)) if x2 else np.zeros_like(g)
+    if x2.__class__ is np.ndarray and np.count_nonzero(x2) == x2.size:
+        return g * x2 * x1 ** (x2 - 1)
     return np.where(x2 == 0, 0.0, g * x2 * x1 ** np.where(x2 == 0, 1.0, x2 - 1))
 
 
@@ -217,6 +219,7 @@ def tanh(x):
 
 
 NUMBER = (int, float)  # a tuple: `int | float` would be made anew at each use
+BOOL = np.dtype(bool)
 
 
 def select(condition, x, y):
@@ -242,6 +245,16 @@ def select(condition, x, y):
         chosen &= x ^ y
         chosen ^= y
     return chosen.view(whole.dtype)
+
+
+def only_where(condition, g):
+    """np.where(condition, g, 0.0) for a condition that g's shape has room for; if small, in two thirds of its time."""
+    small = g.__class__ is condition.__class__ is np.ndarray and g.size < loops.MANY
+    if not small or condition.dtype is not BOOL:
+        return select(condition, g, 0.0)
+    out = np.zeros(g.shape, g.dtype)
+    np.copyto(out, g, where=condition)
+    return out
 
 
 def _where_larger(g, larger, smaller):
@@ -276,7 +289,7 @@ def minimum(x1, x2):
 
 @differentiable(
     None,
-    lambda g, condition: select(condition, g, 0.0),
+    lambda g, condition: only_where(condition, g),
     lambda g, condition: select(condition, 0.0, g),
     broadcasts=True,
 )
@@ -294,7 +307,7 @@ def _where_inside(g, a, a_min, a_max):
             out = np.empty_like(g)
             run(g.ravel(), a.ravel(), a.dtype.type(low), a.dtype.type(high), out.ravel())
             return out
-    return select(_inside(a, a_min, a_max), g, 0.0)
+    return only_where(_inside(a, a_min, a_max), g)
 
 
 def _inside(a, a_min, a_max):
@@ -313,8 +326,8 @@ def _above(a, a_min, a_max):
 
 @differentiable(
     lambda g, a, a_min, a_max: _where_inside(g, a, a_min, a_max),
-    lambda g, a, a_min, a_max: select(_below(a, a_min, a_max), g, 0.0),
-    lambda g, a, a_min, a_max: select(_above(a, a_min, a_max), g, 0.0),
+    lambda g, a, a_min, a_max: only_where(_below(a, a_min, a_max), g),
+    lambda g, a, a_min, a_max: only_where(_above(a, a_min, a_max), g),
     broadcasts=True,
 )
 def clip(a, a_min=None, a_max=None):

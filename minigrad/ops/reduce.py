@@ -159,7 +159,7 @@ def _variance(a, axis, ddof, keepdims):
 
 def _by_distance(share, a, center, axis, keepdims):
     """Each element's distance from the mean, times the share of its group."""
-    scaled = _by_rows(loops.scale_distance, a, axis, share, center) if a.__class__ is np.ndarray else None
+    scaled = _by_rows(loops.scale_distance, a, axis, share, center) if _large(a) else None
     if scaled is not None:
         return scaled
     distance = a - center
@@ -214,7 +214,7 @@ def _times_others(g, a):
 
 
 def _scale_by_others(g, a, axis, keepdims):
-    scaled = _by_rows(loops.times_others, a, axis, g) if _large(a) else None
+    scaled = _by_rows(loops.times_others, a, axis, g) if a.__class__ is np.ndarray and a.size else None
     if scaled is not None:
         return scaled
     g = restored(g, a.shape, axis, keepdims)
@@ -249,13 +249,12 @@ def prod(a, axis=None, keepdims=False):
 
 
 def _sum_of_later(g, a_shape, axis):
-    if not _large(g):
+    later = _by_rows(loops.sum_of_later, g, axis) if g.__class__ is np.ndarray else None
+    if later is None and _large(g):
+        later = np.empty_like(g)
+        flipped(g, axis).cumsum(axis=axis, out=flipped(later, axis))
+    elif later is None:
         later = flipped(flipped(g, axis).cumsum(axis=axis), axis)
-    else:
-        later = _by_rows(loops.sum_of_later, g, axis)
-        if later is None:
-            later = np.empty_like(g)
-            flipped(g, axis).cumsum(axis=axis, out=flipped(later, axis))
     return later.reshape(a_shape) if axis is None else later
 
 

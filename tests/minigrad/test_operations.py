@@ -461,6 +461,17 @@ def test_wrong_input_is_explained(call, error, message):
         call()
 
 
+@pytest.mark.parametrize("n", [3, 10_000])
+def test_where_by_numbers_takes_those_that_are_not_0(n):
+    x, y = (mg.tensor(np.full((2, n), value), requires_grad=True) for value in (1.0, 2.0))
+    condition = np.resize([0, 2, -1, 0], n)
+    chosen = mg.where(condition, x, y)
+    np.testing.assert_array_equal(chosen.data, np.where(condition, x.data, y.data))
+    chosen.sum().backward()
+    np.testing.assert_array_equal(x.grad.data, np.resize(condition != 0, (2, n)))
+    np.testing.assert_array_equal(y.grad.data, np.resize(condition == 0, (2, n)))
+
+
 def test_where_on_many_elements_has_numpys_bits():
     rng = np.random.default_rng(0)
     condition = rng.random((100, 100)) < 0.5

@@ -132,8 +132,14 @@ def gelu(x, approximate="none"):
     return 0.5 * x * (1 + np.tanh(_ROOT_2_OVER_PI * (x + _CUBIC * x * x * x)))
 
 
+def _reused(x):
+    """A temporary array as the place of its function's answer, where that has its type; else None."""
+    return x if x.__class__ is np.ndarray and x.dtype.kind == "f" else None
+
+
 def _softmax(x, axis):
-    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    shifted = x - x.max(axis=axis, keepdims=True)
+    e = np.exp(shifted, out=_reused(shifted))
     e /= e.sum(axis=axis, keepdims=True)
     return e
 
@@ -146,7 +152,7 @@ def softmax(x, axis=-1):
 
 def _log_softmax(x, axis):
     shifted = x - x.max(axis=axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return np.subtract(shifted, np.log(np.exp(shifted).sum(axis=axis, keepdims=True)), out=_reused(shifted))
 
 
 @differentiable(lambda g, ans, axis: g - np.exp(ans) * g.sum(axis=axis, keepdims=True))

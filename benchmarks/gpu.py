@@ -417,7 +417,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--algorithms", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--out", type=Path, help="where the results go")
     options = parser.parse_args(arguments)
-    device = device_name()
+    try:
+        device = device_name()
+    except RuntimeError as error:  # of CuPy or a GPU that is missing
+        sys.exit(f"benchmarks/gpu.py: {error}")
     notes: list[str] = []
     if not has_torch():
         notes.append("torch left out: not installed, or without CUDA")

@@ -82,7 +82,7 @@ def train(options: argparse.Namespace, data: dict[str, Data]) -> tuple[nn.Module
             loss.backward()
             optimizer.step()
             scheduler.step()
-            if batches.position % options.save_every == 0:
+            if scheduler.last_epoch % options.save_every == 0:
                 save(options, run, history)
         for name, part in data.items():
             history[name].append(evaluate(model, part, options.device))
@@ -101,9 +101,11 @@ def resume(options: argparse.Namespace, run: dict[str, Any]) -> History | None:
     """Restore the run from the checkpoint where that is wanted and there is one; returns its history."""
     if not options.resume or not options.checkpoint.exists():
         return None
-    rest = mg.load(options.checkpoint)
-    if rest.get("settings") != settings(options):
-        sys.exit(f"{options.checkpoint} is of a run with {rest.get('settings')}, not with {settings(options)}")
+    saved, now = mg.load(options.checkpoint).get("settings", {}), settings(options)
+    differing = [name for name in now if saved.get(name) != now[name]]
+    if differing:
+        lines = [f"{name}: saved {saved.get(name)}, now {now[name]}" for name in differing]
+        sys.exit("\n".join([f"{options.checkpoint} is of a run with other options", *lines]))
     return mg.load(options.checkpoint, **run)["history"]
 
 
@@ -210,6 +212,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.resume and not options.checkpoint:
         parser.error("argument --resume: expected --checkpoint too")
+    if options.checkpoint and options.checkpoint.exists() and not options.resume:
+        parser.error(f"argument --checkpoint: {options.checkpoint} is there; go on from it by --resume, or remove it")
     if options.lr is None:
         options.lr = OPTIMIZERS[options.optimizer][1]
     try:
@@ -232,6 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model, history = train(options, data)
     except mg.CheckpointError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("stopped" + ("; the same command with --resume goes on" if options.checkpoint else ""))
     picture = options.out / "digits.png"
     draw(model, history, data["test"], options).savefig(picture)
     print(f"picture: {picture}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,8 @@ def grad(
 
     They own their memory; only those with `create_graph` may share it with each other and with `grad_outputs`.
 
-    outputs, inputs: a tensor, or a list or tuple of them; the answer has the form of `inputs`.
+    outputs: a tensor, or a list or tuple of them.
+    inputs: a tensor, or a list, tuple or dictionary of them; the answer has its form.
     grad_outputs: the gradients of the outputs, of their shapes; needed where an output has more than one element.
     create_graph: record the backward, so that the answer can be differentiated again.
     allow_unused: give None for an input that the outputs don't depend on, where RuntimeError is raised otherwise.
@@ -99,6 +100,9 @@ def grad(
     >>> dy.item(), mg.grad(dy, x).item()
     (27.0, 18.0)
     """
+    if isinstance(inputs, Mapping):
+        answers = grad(outputs, [*inputs.values()], grad_outputs, create_graph, allow_unused, retain_graph)
+        return dict(zip(inputs, answers, strict=True))
     outs: Sequence[Any] = outputs if isinstance(outputs, list | tuple) else (outputs,)
     single = isinstance(inputs, Variable) or not hasattr(inputs, "__iter__")
     ins: Sequence[Any] = (inputs,) if single else tuple(inputs)
@@ -106,7 +110,9 @@ def grad(
     if len(seeds) != len(outs):
         raise ValueError(f"grad: {len(outs)} outputs but {len(seeds)} grad_outputs")
     for i, tensor in enumerate(ins):
-        if not isinstance(tensor, Variable) or not tensor._requires_grad:
+        if not isinstance(tensor, Variable):
+            raise TypeError(f"grad: input {i}: expected a Tensor, got a {type(tensor).__name__}")
+        if not tensor._requires_grad:
             raise RuntimeError(f"grad: input {i} does not require a gradient; set requires_grad=True before it is used")
     seeded: dict[Any, Any] = {}
     owners: list[Node | Variable] = [tensor.node or tensor for tensor in ins]

@@ -113,11 +113,13 @@ def load(path: PathLike, target: Any = None, /, **parts: Any) -> Any:
     place = _real("load", path)
     saved = _read(place)
     if target is not None:
+        _check_not_parts(place, target, saved)
         _restore(place, [("", target, saved)])
         return None
     missing = [name for name in parts if not isinstance(saved, dict) or name not in saved]
     if missing:
-        raise CheckpointError(f"{place}: no part {', '.join(missing)} in it, only {_described(saved)}")
+        hint = "; load(path, object) takes a file of one object" if len(missing) == len(parts) else ""
+        raise CheckpointError(f"{place}: no part {', '.join(missing)} in it, only {_described(saved)}{hint}")
     _restore(place, [(f"{name}: ", part, saved.pop(name)) for name, part in parts.items()])
     return saved
 
@@ -154,6 +156,17 @@ def _restore(place: str, entries: list[tuple[str, Any, Any]]) -> None:
             except Exception as error:
                 raise CheckpointError(f"{place}: {name}{error}; nothing was changed") from error
         undo.pop_all()
+
+
+def _check_not_parts(place: str, target: Any, saved: Any) -> None:
+    """Raise where the file has parts, and nothing under a name that the object knows."""
+    own = _state(target)
+    has_parts = isinstance(saved, dict) and any(isinstance(part, dict) for part in saved.values())
+    if has_parts and isinstance(own, dict) and not own.keys() & saved.keys():
+        raise CheckpointError(
+            f"{place}: it has {_described(saved)}, nothing of a {type(target).__name__}; of a file of parts, "
+            "load(path, part=object) restores one"
+        )
 
 
 def _described(saved: Any) -> str:

@@ -17,8 +17,10 @@ Check = Callable[[str, Any], Any]
 
 def number(name: str, value: Any) -> float | int:
     """`value` as a Python number: an np.float64 would turn float32 parameters into float64."""
+    if type(value) is float or type(value) is int:
+        return value
     scalar = value.item() if getattr(value, "shape", None) == () else value  # of an array or tensor of any library
-    if type(scalar) is int or type(scalar) is float:
+    if type(scalar) is int:
         return scalar
     if isinstance(scalar, bool) or not isinstance(scalar, Real | Decimal):
         raise TypeError(f"{name} must be a number, got {value!r}")
@@ -135,4 +137,8 @@ class Checked:
 
     def __setattr__(self, name: str, value: Any) -> None:
         check = type(self)._ranges.get(name)
-        super().__setattr__(name, check(f"{type(self).__name__}: {name}", value) if check else value)
+        if check is not None:
+            if getattr(value, "requires_grad", False):
+                raise TypeError(f"{type(self).__name__}: {name} requires a gradient, which a setting does not get")
+            value = check(f"{type(self).__name__}: {name}", value)
+        super().__setattr__(name, value)

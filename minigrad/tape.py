@@ -635,6 +635,8 @@ def explained(name: str, arguments: Mapping[str, Any], error: Exception) -> Exce
     kind = next((kinds[k] for k in kinds if isinstance(error, k)), RuntimeError)
     shown = ", ".join(f"{argument}: {described(value)}" for argument, value in arguments.items())
     said = str(error).removeprefix(f"{name}: ")  # as some of NumPy's begin
+    if isinstance(error, AttributeError):
+        said += "; expected arrays or Tensors"
     return kind(f"{name}: {said} ({shown})")
 
 
@@ -649,6 +651,8 @@ def explaining(function: F) -> F:
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             if str(error).startswith(name):  # it does already
                 raise
-            raise explained(name, signature.bind(*args, **options).arguments, error) from error
+            inner = error.__cause__  # what an operation explained names that one, and its arguments
+            told = inner if isinstance(inner, Exception) else error
+            raise explained(name, signature.bind(*args, **options).arguments, told) from error
 
     return cast("F", explained_function)

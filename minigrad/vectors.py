@@ -21,7 +21,7 @@ def dot(a: Any, b: Any) -> float:
     if not all(0 < size < math.inf for size in sizes):
         return product
     u, v = map(binade, sizes)
-    return float(np.dot(a / u, b / v)) * u * v
+    return float(np.dot((a / u).astype(np.float64), (b / v).astype(np.float64))) * u * v
 
 
 def norm(a: Any) -> float:
@@ -30,7 +30,7 @@ def norm(a: Any) -> float:
     if not 0 < size < math.inf:
         return size
     unit = binade(size)
-    a = a / unit
+    a = (a / unit).astype(np.float64)  # whose squares a narrow type might not add up
     return unit * math.sqrt(np.dot(a, a))
 
 

@@ -11,6 +11,8 @@ from nn.module import Module
 
 
 def _checked(owner: Module, name: object, module: Any, kind: Any = Module) -> Any:
+    if isinstance(module, type) and issubclass(module, Module):
+        raise TypeError(f"{type(owner).__name__}: got the class {module.__name__} at {name!r}; make an object of it")
     if not isinstance(module, kind):
         wanted = "a module" if kind is Module else "a module or a function"
         raise TypeError(f"{type(owner).__name__}: expected {wanted} at {name!r}, got a {type(module).__name__}")

@@ -20,7 +20,8 @@ class DataLoader(Checked):
     data: an array whose first axis counts the examples, or a tuple of such arrays of one length: a batch has the same
         form, of Tensors. Or a dataset, anything with `len(data)` and `data[i]` that gives an example (a list, say):
         its examples are put together by `collate_fn`. A dataset may grow: the next epoch has what it holds then.
-    batch_size: examples a batch, at least 1; the last batch of an epoch may be smaller.
+    batch_size: examples a batch, at least 1; the last batch of an epoch may be smaller. It may be changed at any time:
+        the next batch is as large, and the epoch still has each example once.
     shuffle: a new order each epoch, the same for the same `seed` and epoch.
     drop_last: leave out a last batch that is smaller.
     seed: of the orders; a non-negative integer.
@@ -73,8 +74,8 @@ class DataLoader(Checked):
         if not len(self):
             raise ValueError(f"DataLoader: no batch of {batch_size} in {self.length} examples, and drop_last is set")
         self.epoch = 0
-        self.position = 0
-        self._latest: object = None  # the iterator that epoch and position speak of, until its end
+        self.given = 0  # examples of this epoch that were handed out
+        self._latest: object = None  # the iterator that epoch and given speak of, until its end
 
     @property
     def length(self) -> int:
@@ -83,10 +84,7 @@ class DataLoader(Checked):
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return self._batches_of(self.length)
-
-    def _batches_of(self, examples: int) -> int:
-        whole, rest = divmod(examples, self.batch_size)
+        whole, rest = divmod(self.length, self.batch_size)
         return whole if self.drop_last or not rest else whole + 1
 
     def order(self, epoch: int) -> np.ndarray[Any, Any]:
@@ -96,17 +94,19 @@ class DataLoader(Checked):
 
     def __iter__(self) -> Iterator[Any]:
         if self._latest is not None:  # left before its end
-            self.epoch, self.position = self.epoch + 1, 0
+            self.epoch, self.given = self.epoch + 1, 0
         self._latest = token = object()
-        return self._batches(token, self.order(self.epoch), self.position)
+        return self._batches(token, self.order(self.epoch), self.given)
 
     def _batches(self, token: object, order: np.ndarray[Any, Any], first: int) -> Iterator[Any]:
-        for position in range(first, self._batches_of(len(order))):
+        rest = order[first:]
+        while len(rest) >= (self.batch_size if self.drop_last else 1):
+            chosen, rest = rest[: self.batch_size], rest[self.batch_size :]
             if self._latest is token:
-                self.position = position + 1  # before the batch is handed out: a state saved then goes on with the next
-            yield self._batch(order[position * self.batch_size : (position + 1) * self.batch_size])
+                self.given = len(order) - len(rest)  # before the batch is: a state saved then goes on with the next
+            yield self._batch(chosen)
         if self._latest is token:
-            self.epoch, self.position, self._latest = self.epoch + 1, 0, None
+            self.epoch, self.given, self._latest = self.epoch + 1, 0, None
 
     def _batch(self, chosen: np.ndarray[Any, Any]) -> Any:
         if self.arrays is None:
@@ -117,11 +117,11 @@ class DataLoader(Checked):
         return tuple(batch) if isinstance(self.dataset, tuple) else batch[0]
 
     def state_dict(self) -> dict[str, int]:
-        """Where the loader stands: `epoch` and `position`, the batches handed out in it; the `seed` of the orders.
+        """Where the loader stands: `epoch` and `given`, the examples handed out in it; the `seed` of the orders.
 
         Also `batch_size`, `examples` and `shuffle`, which a loader that goes on from here must share.
         """
-        return {"epoch": self.epoch, "position": self.position, "seed": self.seed, **self._shared()}
+        return {"epoch": self.epoch, "given": self.given, "seed": self.seed, **self._shared()}
 
     def _shared(self) -> dict[str, int]:
         return {"batch_size": self.batch_size, "examples": self.length, "shuffle": self.shuffle}
@@ -129,24 +129,31 @@ class DataLoader(Checked):
     def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
         """Go on, with the next `iter`, from where a saved loader over the same data, in batches as large, stood.
 
-        Raises ValueError for other batches, another number of examples or another `shuffle`, and for a position that
-        there is not, TypeError for what is no dictionary of whole numbers; nothing has changed then.
+        An older state, which has the batches handed out as `position`, is taken too.
+
+        Raises ValueError for other batches, another number of examples or another `shuffle`, and for more given than
+        there is, TypeError for what is no dictionary of whole numbers; nothing has changed then.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"DataLoader.load_state_dict: expected a dictionary, got a {type(state_dict).__name__}")
-        missing = {"epoch", "position", "seed"} - set(state_dict)
+        place = "position" if "position" in state_dict else "given"
+        missing = {"epoch", place, "seed"} - set(state_dict)
         if missing:
             raise ValueError(f"DataLoader: the state lacks {sorted(missing)}")
         try:
-            epoch, position, seed = (operator.index(state_dict[key]) for key in ("epoch", "position", "seed"))
+            epoch, done, seed = (operator.index(state_dict[key]) for key in ("epoch", place, "seed"))
         except TypeError:
             raise TypeError(f"DataLoader.load_state_dict: expected whole numbers, got {dict(state_dict)}") from None
         for key, own in self._shared().items():
             if state_dict.get(key, own) != own:
                 raise ValueError(f"DataLoader: the state is of {key} {state_dict[key]}, this loader has {own}")
-        if epoch < 0 or seed < 0 or not 0 <= position <= len(self):
-            raise ValueError(f"DataLoader: no position {position} of epoch {epoch} in {len(self)} batches an epoch")
-        self.epoch, self.position, self.seed, self._latest = epoch, position, seed, None
+        size, most = (self.batch_size, len(self)) if place == "position" else (1, self.length)
+        if epoch < 0 or seed < 0 or not 0 <= done <= most:
+            raise ValueError(
+                f"DataLoader: the state has epoch {epoch}, {place} {done}, seed {seed}; expected none below 0, and "
+                f"{place} at most {most}"
+            )
+        self.epoch, self.given, self.seed, self._latest = epoch, min(done * size, self.length), seed, None
 
 
 def _length(data: Any, arrays: Sequence[Any] | None) -> int:

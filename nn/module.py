@@ -191,14 +191,20 @@ class Module(Checked):
 
     def __setattr__(self, name: str, value: Any) -> None:
         present = self.__dict__.get(name)
+        if isinstance(present, Variable):
+            value = self._in_place_of(present, name, value)
+        Checked.__setattr__(self, name, value)  # super() takes longer
+
+    def _in_place_of(self, present: Variable, name: str, value: Any) -> Any:
+        """`value` as it replaces a tensor: a Parameter stays a Parameter, a Buffer a Buffer."""
         if isinstance(present, Parameter) and not isinstance(value, Parameter | None):
             raise TypeError(
                 f"{type(self).__name__}.{name} is a Parameter; it can be replaced by a Parameter or None, "
                 f"not by a {type(value).__name__}"
             )
         if isinstance(present, Buffer) and isinstance(value, Variable) and not isinstance(value, Parameter | Buffer):
-            value = Buffer(value, persistent=present.persistent)
-        super().__setattr__(name, value)
+            return Buffer(value, persistent=present.persistent)
+        return value
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Assign a parameter to an attribute. ValueError for a name that is taken or no name of an attribute."""

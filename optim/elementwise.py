@@ -539,9 +539,9 @@ class ElementwiseOptimizer(Optimizer):
                 )
                 continue
             key, shape = self.state_keys[name], self.state_shape(name, data.shape)
-            if shape is None:
-                continue
             array = state.get(key)
+            if array is None and shape is None:
+                continue
             if array is None:
                 array = new[key] = self._started(name, group, p)
             elif array.shape != shape or array.dtype != data.dtype:

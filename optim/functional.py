@@ -93,7 +93,8 @@ class pure:  # noqa: N801 (used like a function)
         """Parameters and state after one step, in new Tensors.
 
         grads: of the form and the shapes of `params`. A parameter whose gradient is None stays as it is, and its state
-            too. What `mg.grad` computes with create_graph=True is differentiated as well; otherwise it is constant.
+            too. What `mg.grad` computes with create_graph=True is differentiated as well; without it, gradients count
+            as constants, and a derivative through several steps lacks a part.
         settings: they stand in the place of those given to `pure`.
 
         Raises TypeError and ValueError for what does not fit, in form, shape, dtype or device, and for settings as
@@ -105,7 +106,10 @@ class pure:  # noqa: N801 (used like a function)
         for what, values in (("grads", grads), ("state", state.each)):
             differ = set(keys) ^ set(self._keys(what, values))
             if differ:
-                raise ValueError(f"{self.name}.update: params and {what} differ in {sorted(differ, key=str)}")
+                raise ValueError(
+                    f"{self.name}.update: params and {what} differ in {sorted(differ, key=str)}; expected both as "
+                    "lists, or as dictionaries of the same keys"
+                )
         optimizer, group = self._settled(settings)
         if isinstance(optimizer, Prodigy):
             group.update(state.shared or fresh(group["d0"]))

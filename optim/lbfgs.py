@@ -32,6 +32,8 @@ SMALL = 1e-290
 """Numbers below have lost digits."""
 CACHED = 2**22
 """Bytes of the pairs that are read twice in a row: they stay in the cache."""
+LOST = 2**-12
+"""How much of sᵢᵀyⱼ, relative to the pairs' own curvatures, a difference may lose to rounding."""
 ALL = slice(None)
 
 
@@ -39,6 +41,7 @@ ALL = slice(None)
 class LBFGSReport(Report):
     """What a step of LBFGS did.
 
+    stopped, iterations, evaluations, step_length, wolfe: as in `optim.closure.Report`.
     pairs_kept: the curvature pairs (s, y) that were taken into the history.
     pairs_refused: those that were not, as their yᵀs is not above `tolerance_curvature`.
     """
@@ -76,9 +79,9 @@ class LBFGS(ClosureOptimizer):
         func_evals, n_iter: calls of the closure, iterations, over all steps.
         d, t: the last move was t·d.
         old_dirs, old_stps: the pairs' y and s, lists, the oldest first; in memory for 2·(m + 1) vectors.
-        ro: their 1/yᵀs. al: the α of the last two loops. Nothing reads these.
-        sy: sᵢᵀyⱼ for i ≤ j. Where it is missing, as in torch's state, it is computed.
-        sg: sᵢᵀ∇f where the last move began; computed of a loaded state.
+        ro: their 1/yᵀs. al: the α of the last two loops, which nothing reads.
+        sy: sᵢᵀyⱼ for i ≤ j. Where it is missing, or does not fit `ro`, as in torch's state, it is computed.
+        sg: sᵢᵀprev_flat_grad; computed of a loaded state.
         row: where in memory the next pair goes, so that a resumed run has the same bits.
         H_diag: sᵀy/yᵀy of the last pair.
         prev_flat_grad, prev_loss: gradient and value where the last move began.
@@ -173,7 +176,7 @@ class LBFGS(ClosureOptimizer):
                 fresh, line = True, Line(objective, steepest(objective.gradient))
             if line.start.slope > -settings["tolerance_change"]:
                 stopped = SMALL_CHANGE
-                state.update(d=line.d, prev_loss=objective.value, n_iter=state["n_iter"] + 1)
+                state.update(d=line.d, t=0.0, prev_loss=objective.value, n_iter=state["n_iter"] + 1)
                 break
             searches = settings["line_search_fn"] is not None
             first = settings["lr"] * (first_step(line.start, line.d, searches) if fresh else 1.0)
@@ -217,6 +220,7 @@ class LBFGS(ClosureOptimizer):
 
     def _check_loaded(self, state: dict[str, Any], flat: Flat) -> None:
         super()._check_loaded(state, flat)
+        state.pop("sg", None)
         where = "LBFGS.load_state_dict"
         for key, check in (("ro", list_of(number)), ("al", list_of(optional(number))), ("row", count)):
             if key in state:
@@ -239,12 +243,13 @@ class Rows(list[Any]):
     sums take it along, as what follows the newest: so they read one block of memory, wherever the turn is.
 
     matrix: whose rows they are.
-    m, row: they are the m rows before this one, which is the spare one; before row 0 stands the last.
+    m, row: they are the m rows before this one, which is the spare one; before row 0 stands the last. With all rows but
+        the spare one taken, row may be their number, for row 0.
     """
 
     def __init__(self, matrix: Any, m: int = 0, row: int = 0) -> None:
         super().__init__(matrix[i] for i in range(row - m, row))
-        whole = m + 1 == len(matrix)
+        whole = m + 1 == len(matrix)  # else they and the spare one are rows without a break
         self.matrix, self.row, self._oldest = matrix, row, (row + 1) % (m + 1) if whole else 0
         self._read = matrix if whole else matrix[row - m : row + 1]
 
@@ -283,11 +288,15 @@ class Rows(list[Any]):
         width = max(1, CACHED // (self.matrix.itemsize * len(self._read))) if on_host else n
         return [slice(start, start + width) for start in range(0, n, width)]
 
-    def products(self, vector: Any, columns: slice = ALL) -> Any:
+    def products(self, vector: Any, columns: slice) -> Any:
         """The product of each, and of the spare row, with a vector, over these columns; in float64."""
         return np.roll(self._read[:, columns] @ vector[columns], -self._oldest).astype(np.float64)
 
-    def sum(self, weights: Any, out: Any, columns: slice = ALL) -> None:
+    def __matmul__(self, vector: Any) -> Any:
+        """The product of each with a vector: sums of blocks, in float64, which are more exact than one sum."""
+        return sum(self.products(vector, columns) for columns in self.blocks())[:-1]
+
+    def combination(self, weights: Any, out: Any, columns: slice = ALL) -> None:
         """Their sum, with weights of each and of the spare row, into these columns of a vector."""
         weights = np.roll(weights, self._oldest).astype(out.dtype)
         np.matmul(weights, self._read[:, columns], out=out[columns])
@@ -299,34 +308,35 @@ def _remember(state: dict[str, Any], gradient: Any, settings: dict[str, Any]) ->
 
     Returns whether its curvature allowed that, None without a move.
 
-    sᵢᵀy of the older pairs is the difference of sᵢᵀ∇f here and before: one product less, and its rounding, relative to
-    |sᵢ|·|∇f|, is what the gradients came with.
+    sᵢᵀy of the older pairs is the difference of sᵢᵀ∇f here and before, which saves a product, unless it would lose too
+    much. Of a convex quadratic, |sᵢᵀyⱼ| is at most √(sᵢᵀyᵢ·sⱼᵀyⱼ).
     """
     size = settings["history_size"]
     ss, ys = _history(state, gradient)
-    changes = {"prev_flat_grad": gradient, "t": 0.0}
     if not state.get("t"):
-        uninterrupted(state.update, changes | {"sg": ss.products(gradient)[:-1]})
+        uninterrupted(state.update, {"prev_flat_grad": gradient, "sg": ss @ gradient})
         return None
     more_s, more_y = ss.with_room(size), ys.with_room(size)
     s = np.multiply(state["d"], state["t"], out=more_s.spare)
     y = np.subtract(gradient, state["prev_flat_grad"], out=more_y.spare)
     sy = dot(s, y)
     if not settings["tolerance_curvature"] < sy < math.inf:
-        uninterrupted(state.update, changes | {"sg": ss.products(gradient)[:-1]})
+        # t stays, as it has moved; d is 0, so that a step that is begun again refuses it again
+        still = {"prev_flat_grad": gradient, "sg": ss @ gradient, "d": np.zeros_like(gradient)}
+        uninterrupted(state.update, still)
         return False
     yy = dot(y, y)
     gamma = sy / yy if SMALL < yy < math.inf else sy / norm(y) / norm(y)  # (7.20)
     ss, ys = more_s.extended(size), more_y.extended(size)
-    Sg = ss.products(gradient)[:-1]
-    m = len(ss)
+    Sg, m = ss @ gradient, len(ss)
     R = np.zeros_like(state["sy"], shape=(m, m))
     R[-1, -1] = sy
     if m > 1:
-        R[:-1, :-1] = state["sy"][1 - m :, 1 - m :]
-        R[:-1, -1] = Sg[:-1] - state["sg"][1 - m :]
-    changes |= {"old_stps": ss, "old_dirs": ys, "row": ss.row, "sy": R, "ro": [*state["ro"], 1 / sy][-m:]}
-    uninterrupted(state.update, changes | {"H_diag": gamma, "sg": Sg})
+        R[:-1, :-1], before, after = state["sy"][1 - m :, 1 - m :], state["sg"][1 - m :], Sg[:-1]
+        lost = np.finfo(y.dtype).eps * (abs(after) + abs(before)) / np.sqrt(R.diagonal()[:-1] * sy)
+        R[:-1, -1] = after - before if lost.max() <= LOST else (ss @ y)[:-1]
+    pairs = {"old_stps": ss, "old_dirs": ys, "row": ss.row, "sy": R, "ro": [*state["ro"], 1 / sy][-m:]}
+    uninterrupted(state.update, pairs | {"prev_flat_grad": gradient, "t": 0.0, "H_diag": gamma, "sg": Sg})
     return True
 
 
@@ -335,17 +345,16 @@ def _history(state: dict[str, Any], like: Any) -> tuple[Rows, Rows]:
     ss, ys = state.get("old_stps", []), state.get("old_dirs", [])
     if not (isinstance(ss, Rows) and isinstance(ys, Rows)):
         m, R = len(ss), state.get("sy")
-        row = state.get("row", m)
-        where = m + 1, row if row <= m + 1 else m
+        where = m + 1, state.get("row", m) % (m + 1)
         ss, ys = Rows.of(like, ss, *where), Rows.of(like, ys, *where)
-        if R is None or _inverses(R) != state["ro"]:
+        if R is None or _inverses(R) != state.get("ro"):
             R = np.zeros_like(like, shape=(m, m), dtype=np.float64)
             for j, y in enumerate(ys):
-                R[: j + 1, j] = ss.products(y)[: j + 1]
+                R[: j + 1, j] = (ss @ y)[: j + 1]
             if not _inverses(R):
                 ss, ys, R = Rows.of(like, [], 1, 0), Rows.of(like, [], 1, 0), R[:0, :0]
         state.setdefault("H_diag", 1.0)
-        Sg = ss.products(state.get("prev_flat_grad", like))[:-1]
+        Sg = ss @ state.get("prev_flat_grad", like)
         state.update(old_stps=ss, old_dirs=ys, sy=R, sg=Sg, ro=_inverses(R))
     return ss, ys
 
@@ -358,6 +367,8 @@ def _inverses(R: Any) -> list[float]:
 
 def _forget(state: dict[str, Any]) -> None:
     state.update(old_dirs=[], old_stps=[], ro=[], H_diag=1.0, t=0.0)
+    for key in ("sy", "sg", "row"):
+        state.pop(key, None)
 
 
 @np.errstate(all="ignore")
@@ -377,11 +388,11 @@ def _direction(gradient: Any, state: dict[str, Any], size: int) -> Any:
     Y.spare[...] = gradient
     r, Yr, weights = S.spare, np.zeros_like(R, shape=len(Y) + 1), np.append(-gamma * alpha, -gamma)
     for columns in Y.blocks():
-        Y.sum(weights, r, columns)
+        Y.combination(weights, r, columns)
         Yr += Y.products(r, columns)
     # with rows and columns reversed Rᵀ too is an upper triangle, where elimination is back substitution
     difference = np.linalg.solve(R.T[::-1, ::-1], (R.diagonal() * alpha - Yr[:-1])[::-1])[::-1]
     d = np.empty_like(gradient)
-    S.sum(np.append(difference, 1.0), d)
+    S.combination(np.append(difference, 1.0), d)
     state["al"] = [*alpha, *[None] * (size - len(alpha))]
     return d

@@ -77,7 +77,7 @@ def first_step(start: Trial, d: Any, rounding: bool = True) -> float:
 
     rounding: whether it is 1/‖d‖₁ where f would else not change beyond rounding, as ∇f is small like f itself.
     """
-    t = 1 / float(np.abs(d).sum())
+    t = 1 / float(np.abs(d).sum(dtype=np.float64))
     hidden = rounding and -start.slope <= float(np.finfo(d.dtype).eps) * abs(start.value)
     return t if hidden else min(1.0, t)
 

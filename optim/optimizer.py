@@ -71,7 +71,10 @@ class Optimizer:
             )
         groups = list(_ordered(params))
         if not groups:
-            raise ValueError("params: got no parameters (an empty list, or a generator that was already used up)")
+            raise ValueError(
+                "params: got no parameters (an empty list, a generator that was already used up, or a model whose "
+                "layers stand in a plain list or dictionary: use nn.ModuleList or nn.ModuleDict)"
+            )
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         prepared: list[dict[str, Any]] = []
@@ -369,6 +372,8 @@ def _apart(given: Any) -> tuple[list[Tensor], list[str]]:
     for p in params:
         if not isinstance(p, Tensor):
             hint = "; of a dictionary of parameters, pass values()" if isinstance(p, str) else ""
+            hint = "; minigrad.tensor(array, requires_grad=True) makes one" if backend.is_array(p) else hint
+            hint = "; pass the model's parameters()" if hasattr(p, "parameters") else hint
             raise TypeError(f"params: an optimizer takes Tensors, got a {type(p).__name__}{hint}")
         if not p.is_leaf:
             raise ValueError(f"params: a tensor of shape {p.shape} was computed; an optimizer takes leaves")
@@ -383,7 +388,7 @@ def _ordered(params: Any) -> Iterator[Any]:
     try:
         members: Iterator[Any] = iter(params)
     except TypeError:
-        hint = "; pass its parameters()" if hasattr(params, "parameters") else ""
+        hint = "; pass its parameters()" if hasattr(params, "parameters") else "; call it" if callable(params) else ""
         raise TypeError(
             f"params must be an iterable of tensors or dictionaries, got a {type(params).__name__}{hint}"
         ) from None

@@ -253,7 +253,8 @@ class SecondOrderOptimizer(ClosureOptimizer):
     def step(self, closure: Closure | None = None) -> Any:
         """Go to a lower point. Returns the objective where the step started, as a Tensor.
 
-        closure: required; it computes the loss, or the residuals, from the parameters as they are, and returns it.
+        closure: required; it computes the loss from the parameters as they are and returns it; for GaussNewton and
+            LevenbergMarquardt the residuals, whose squares are summed here: not their squares, nor a mean of those.
 
         Where objective or gradient are not finite from the start, nothing changes.
 

@@ -102,6 +102,26 @@ def test_digits_wrong_option(tmp_path, monkeypatch, capsys, option, value, messa
     assert message in said
 
 
+def test_digits_does_not_write_over_a_run(tmp_path, capsys):
+    (tmp_path / "run").write_bytes(b"a run")
+    with pytest.raises(SystemExit):
+        loaded("digits").main(["--checkpoint", str(tmp_path / "run"), "--out", str(tmp_path)])
+    assert f"argument --checkpoint: {tmp_path / 'run'} is there" in capsys.readouterr().err
+    assert (tmp_path / "run").read_bytes() == b"a run"
+
+
+@pytest.mark.parametrize(("options", "told"), [([], "stopped"), (["--checkpoint", "run"], "stopped; the same command")])
+def test_digits_says_how_it_goes_on(options, told, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    digits = loaded("digits")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(digits, "train", interrupted)
+    with pytest.raises(SystemExit, match=told):
+        digits.main(options)
+
+
 def test_digits_resume_needs_a_checkpoint(capsys):
     with pytest.raises(SystemExit, match="2"):
         loaded("digits").parse(["--resume"])
@@ -129,8 +149,13 @@ def test_digits_resumed(tmp_path, capsys):
     assert capsys.readouterr().out == first
     weights = {name: array.tobytes() for name, array in saved["model"].items()}
     assert {name: array.tobytes() for name, array in mg.load(checkpoint)["model"].items()} == weights
-    with pytest.raises(SystemExit, match=r"run\.safetensors is of a run with .*'lr': 0\.001.*, not with .*'lr': 0\.01"):
-        digits.main([*options, "--lr", "0.01"])
+    with pytest.raises(SystemExit) as stopped:
+        digits.main([*options, "--lr", "0.01", "--batch-size", "64"])
+    assert stopped.value.code.splitlines() == [
+        f"{checkpoint} is of a run with other options",
+        "lr: saved 0.001, now 0.01",
+        "batch_size: saved 32, now 64",
+    ]
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     with pytest.raises(SystemExit, match=r"run\.safetensors: truncated"):
         digits.main(options)

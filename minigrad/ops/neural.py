@@ -179,7 +179,7 @@ def check_labels(logits, target) -> None:
     if logits.ndim != 2 or target.shape != logits.shape[:1]:
         raise ValueError("expected logits of shape (rows, classes) and one label for each row")
     if target.dtype.kind not in "iu":
-        raise TypeError("expected integer labels")
+        raise TypeError("expected integer labels; labels.astype(int) has them")
     if not len(target):
         raise ValueError("an empty batch has no mean loss")
     if isinstance(target, np.ndarray):  # on a device this check would wait for it
@@ -225,9 +225,8 @@ def softmax_cross_entropy(logits, target):
 
 def _check_shapes(input, target):
     if input.shape != target.shape:
-        raise ValueError("expected input and target of the same shape")
-    if not input.size:
-        raise ValueError("an empty batch has no mean loss")
+        hint = "; target[:, None] has it" if (*target.shape, 1) == input.shape else ""
+        raise ValueError(f"expected input and target of the same shape{hint}")
 
 
 @differentiable(
@@ -238,6 +237,8 @@ def _check_shapes(input, target):
 def mean_squared_error(input, target):
     """Mean over all elements of (input - target)² in one node."""
     _check_shapes(input, target)
+    if not input.size:
+        raise ValueError("an empty batch has no mean loss")
     difference = input - target
     flat = difference.reshape(-1)
     if flat.dtype == np.float16:  # whose squares may be beyond it

@@ -60,10 +60,13 @@ def check_class(cls: Any) -> None:
 
 
 def check_returns(cls: Any) -> None:
-    """Raise TypeError where the numbers that a formula returns are not those that its class keeps."""
+    """Raise TypeError where a formula returns no parameter, or other numbers than its class keeps."""
     if not hasattr(cls, "formula"):
         raise TypeError(f"{cls.__name__}: a class of optimizers needs a formula")
     formula = cls.formula
+    p = formula.arrays[0]
+    if p not in formula.returns:
+        raise TypeError(f"formula {formula.name}: {p} is not returned, so no step would change a parameter")
     returned = [name for name in formula.returns if name in formula.hyperparameters]
     for name in cls.numbers:
         if name not in returned:

@@ -45,7 +45,7 @@ def execution(name: str, *, threads: int = 1) -> Iterator[None]:
     if not isinstance(threads, int) or threads < 1 or (threads > 1 and name != "numba"):
         raise ValueError(f'execution: threads must be a whole number from 1, and 1 but for "numba", got {threads!r}')
     if name == "numba" and not _numba:
-        raise RuntimeError('execution: "numba" needs Numba, which is not installed: pip install "minigrad[jit]"')
+        raise RuntimeError('execution: "numba" needs Numba, which is not installed: pip install numba')
     token = _chosen.set((name, threads))
     try:
         yield

@@ -117,7 +117,7 @@ class Symbol(StandIn):
         raise self.refused("can't branch on the values of an array; choose with where(condition, a, b)")
 
     def __float__(self) -> float:
-        raise self.refused("can't take one number out of an array")
+        raise self.refused("can't take one number out of an array; for functions of arrays, see help(optim.formula)")
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks"
 
 
 @pytest.fixture
@@ -63,3 +66,14 @@ def test_an_error_ends_its_row_alone(simulated, benchmark, tmp_path, monkeypatch
     benchmark.main(["--quick", "--parts", "optim", "--algorithms", "SGD", "--out", str(tmp_path / "gpu.json")])
     notes = json.loads((tmp_path / "gpu.json").read_text())["notes"]
     assert sum("failed: MemoryError: out of memory" in note for note in notes) == 3 * len(benchmark.SIZES)
+
+
+def test_without_a_gpu_it_says_what_is_missing(tmp_path):
+    hidden = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
+    command = [sys.executable, str(FOLDER / "gpu.py"), "--minutes", "0"]
+    done = subprocess.run(command, cwd=tmp_path, env=hidden, capture_output=True, encoding="utf-8")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("benchmarks/gpu.py: device 'cuda:0'")
+    assert not list(tmp_path.iterdir())

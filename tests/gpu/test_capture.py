@@ -1,5 +1,6 @@
 """A captured step does what the step does, one for one: same losses, same weights, whatever changes between calls."""
 
+import doctest
 import warnings
 
 import numpy as np
@@ -334,6 +335,14 @@ def test_answers_are_left_alone_by_later_steps():
 def test_on_the_cpu_it_is_the_step_itself():
     plain, captured = (trained(flag, lambda params: optim.Adam(params), device="cpu") for flag in (False, True))
     assert plain[0] == captured[0]
+
+
+def test_the_example_of_the_docstring():
+    """Elsewhere it runs on the CPU."""
+    text = mg.cuda.capture.__doc__.replace('device = "cpu"  # or "cuda"', 'device = "cuda"')
+    assert 'device = "cuda"\n' in text
+    example = doctest.DocTestParser().get_doctest(text, {}, "capture", None, None)
+    assert doctest.DocTestRunner().run(example) == (0, len(example.examples))
 
 
 def test_as_a_decorator():

@@ -155,7 +155,8 @@ def test_inside_no_grad_too():
         (lambda: mg.hvp(quadratic, X, "a"), TypeError, "^hvp: vectors: expected a Tensor or an array, got 'a'$"),
         (lambda: mg.vjp(two, (X, Y), [X, 3]), TypeError, "^vjp: v: expected a Tensor or an array, got 3$"),
         (lambda: mg.vjp(linear, X, np.array(["a"] * 3)), TypeError, "grad: a gradient of type <U1 for .* float64"),
-        (lambda: mg.grad(X.sum(), 3), RuntimeError, "grad: input 0 does not require a gradient"),
+        (lambda: mg.grad(X.sum(), 3), TypeError, "grad: input 0: expected a Tensor, got a int"),
+        (lambda: mg.grad(X.sum(), {"x": X.detach()}), RuntimeError, "grad: input 0 does not require a gradient"),
         (lambda: X.sum().backward(np.array(1j)), TypeError, "backward: a gradient of type complex128 for .* float64"),
         (lambda: mg.hessian(linear, X), ValueError, r"hessian: f must return a single element"),
         (lambda: mg.jacobian(linear, [1.0, 2.0]), TypeError, "jacobian: input 0: expected a Tensor, got float"),
@@ -322,3 +323,12 @@ def test_a_gradient_through_a_product_with_a_constant_array_is_recorded(product)
     step = 1e-6 * np.eye(3)
     up, down = (mg.grad(product(A, x), x, mg.tensor(g.numpy() + s)).numpy() for s in (step, -step))
     assert np.isclose(((up**2).sum() - (down**2).sum()) / 2e-6, np.trace(by_g))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_by_name(create_graph):
+    x, y = mg.tensor([1.0, 2.0], requires_grad=True), mg.tensor([3.0, 5.0], requires_grad=True)
+    gradients = mg.grad((x * x * y).sum(), {"x": x, "y": y}, create_graph=create_graph)
+    assert {name: g.tolist() for name, g in gradients.items()} == {"x": [6.0, 20.0], "y": [1.0, 4.0]}
+    assert all(g.requires_grad == create_graph for g in gradients.values())
+    assert mg.grad((x * x).sum(), {"y": y, "x": x}, allow_unused=True)["y"] is None

@@ -253,7 +253,7 @@ def misfits():
 @pytest.mark.parametrize("name", ["model", "optimizer", "loader", "random", "half"])
 def test_all_or_nothing(path, name):
     saved = run()
-    saved["loader"].position = 3
+    saved["loader"].given = 3
     mg.save(path, **saved, half={"a": 1})
     parts = run(seed=1)
     misfit, message = misfits()[name]
@@ -280,6 +280,16 @@ def test_an_interrupt_while_loading_undoes_it(path):
     with pytest.raises(KeyboardInterrupt):
         mg.load(path, **parts)
     assert same(states(parts), before)
+
+
+def test_a_file_of_parts_is_not_one_object(path):
+    parts = run()
+    mg.save(path, model=parts["model"], step=1)
+    with pytest.raises(mg.CheckpointError, match=r"it has model, step, nothing of a .*; .*load\(path, part=object\)"):
+        mg.load(path, parts["model"])
+    mg.save(path, parts["model"])
+    with pytest.raises(mg.CheckpointError, match=r"no part model in it, .*; load\(path, object\) takes"):
+        mg.load(path, model=parts["model"])
 
 
 def test_missing_parts_are_named(path):

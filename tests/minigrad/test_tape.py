@@ -1070,7 +1070,7 @@ def test_errors_of_backward_and_grad_name_what_came_and_what_was_expected():
         mg.grad(3.0, x)
     with pytest.raises(ValueError, match="grad: 1 outputs but 2 grad_outputs"):
         mg.grad([x.sum()], [x], [None, None])
-    with pytest.raises((TypeError, RuntimeError), match=r"grad: input 0.*(ndarray|gradient)"):
+    with pytest.raises(TypeError, match=r"grad: input 0: expected a Tensor, got a float64"):
         mg.grad(x.sum(), np.ones(2))
 
 

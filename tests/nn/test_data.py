@@ -59,6 +59,49 @@ def test_resuming_anywhere_is_a_straight_run(given_options):
         assert rest == batches[done:]
 
 
+@quick
+@given(st.integers(1, 12), st.lists(st.integers(1, 12), min_size=12, max_size=12), st.booleans(), st.booleans())
+def test_batch_sizes_may_change_in_an_epoch(n, sizes, shuffle, drop_last):
+    """Each example comes once, in the order of the epoch, and a run that is resumed anywhere gives the same batches."""
+    straight = loader(n, 1, shuffle=shuffle, drop_last=drop_last)
+    straight.batch_size = sizes[0]
+    order = straight.order(0).tolist()
+    states, batches = [straight.state_dict()], []
+    for batch, size in zip(straight, sizes[1:], strict=False):
+        batches.append(batch.tolist())
+        straight.batch_size = size
+        states.append(straight.state_dict())
+    seen = [i for batch in batches for i in batch]
+    assert seen == order[: len(seen)]
+    missing = n - len(seen)
+    assert missing < sizes[len(batches)] if drop_last else missing == 0
+    whole = len(batches) if drop_last else len(batches) - 1
+    assert [len(batch) for batch in batches[:whole]] == sizes[:whole]
+    for done, state in enumerate(states):
+        resumed = loader(n, 1, seed=99, shuffle=shuffle, drop_last=drop_last)
+        resumed.batch_size = sizes[done]
+        resumed.load_state_dict(state)
+        rest = []
+        for batch, size in zip(resumed, sizes[done + 1 :], strict=False):
+            rest.append(batch.tolist())
+            resumed.batch_size = size
+        assert rest == batches[done:]
+
+
+@quick
+@given(loaders, st.integers(0, 12))
+def test_a_state_that_counts_batches_is_read(given_options, batches):
+    """As older versions have saved it."""
+    resumed, straight = loader(**given_options), loader(**given_options)
+    batches = min(batches, len(straight))
+    old = straight.state_dict() | {"position": batches}
+    del old["given"]
+    resumed.load_state_dict(old)
+    assert resumed.given == min(batches * resumed.batch_size, resumed.length)
+    assert epoch(resumed) == epoch(straight)[batches:]
+    assert epoch(resumed) == epoch(straight)
+
+
 def test_orders_differ_between_epochs_and_seeds():
     batches = loader(50, 50, shuffle=True)
     first, second = epoch(batches), epoch(batches)
@@ -73,7 +116,7 @@ def test_an_epoch_that_is_left_is_over():
     for batch in batches:
         assert batch.tolist() == epochs[0][0]
         break
-    assert batches.state_dict()["position"] == 1
+    assert batches.state_dict()["given"] == 2
     assert epoch(batches) == epochs[1]
     assert next(iter(batches)).tolist() == epochs[2][0]
 
@@ -99,7 +142,7 @@ def test_a_loop_that_is_left_goes_on_where_its_state_is_loaded(given_options, ep
     if how == "close":
         iterator.close()
     state = left.state_dict()
-    assert (state["epoch"], state["position"]) == (epochs, count)
+    assert (state["epoch"], state["given"]) == (epochs, sum(map(len, given_out)))
     assert given_out == whole[epochs][:count]
     fresh = loader(**given_options, seed=99)
     fresh.load_state_dict(state)
@@ -117,9 +160,9 @@ def test_iterators_do_not_disturb_each_other():
     assert pairs == list(zip(*epochs[:2], strict=True))
     left = iter(batches)
     next(left)
-    batches.load_state_dict({"epoch": 0, "position": 2, "seed": 3})
+    batches.load_state_dict({"epoch": 0, "given": 4, "seed": 3})
     assert next(left).tolist() == epochs[2][1]  # goes on, and says nothing about the loader any more
-    assert batches.state_dict() | {"epoch": 0, "position": 2, "seed": 3} == batches.state_dict()
+    assert batches.state_dict() | {"epoch": 0, "given": 4, "seed": 3} == batches.state_dict()
     assert epoch(batches) == epochs[0][2:]
     list(left)
     assert batches.state_dict()["epoch"] == 1
@@ -207,8 +250,24 @@ WRONG = [
     (lambda: DataLoader(x, shuffle="no"), TypeError, "DataLoader: shuffle must be True or False, got 'no'"),
     (lambda: DataLoader([1], collate_fn=3), TypeError, "DataLoader: collate_fn must be a function, got 3"),
     (lambda: DataLoader(x, 5, drop_last=True), ValueError, "no batch of 5 in 4 examples"),
-    (lambda: DataLoader(x).load_state_dict({"epoch": 0}), ValueError, r"lacks \['position', 'seed'\]"),
-    (lambda: DataLoader(x).load_state_dict({"epoch": 0, "position": 5, "seed": 0}), ValueError, "no position 5"),
+    (lambda: DataLoader(x).load_state_dict({"epoch": 0}), ValueError, r"lacks \['given', 'seed'\]"),
+    (
+        lambda: DataLoader(x).load_state_dict({"epoch": 0, "given": 5, "seed": 0}),
+        ValueError,
+        "the state has epoch 0, given 5, seed 0; expected none below 0, and given at most 4",
+    ),
+    (
+        lambda: DataLoader(x).load_state_dict({"epoch": 0, "given": -1, "seed": 0}),
+        ValueError,
+        "epoch 0, given -1, seed",
+    ),
+    (lambda: DataLoader(x).load_state_dict({"epoch": -1, "given": 0, "seed": 0}), ValueError, "the state has epoch -1"),
+    (lambda: DataLoader(x).load_state_dict({"epoch": 0, "given": 0, "seed": -1}), ValueError, "given 0, seed -1"),
+    (
+        lambda: DataLoader(x, 3).load_state_dict({"epoch": 0, "position": 3, "seed": 0}),
+        ValueError,
+        "position 3, seed 0; expected none below 0, and position at most 2",
+    ),
     (
         lambda: DataLoader(x, batch_size=2).load_state_dict(DataLoader(x).state_dict()),
         ValueError,
@@ -226,7 +285,7 @@ WRONG = [
     ),
     (lambda: DataLoader(x).load_state_dict(3), TypeError, "load_state_dict: expected a dictionary, got a int"),
     (
-        lambda: DataLoader(x).load_state_dict({"epoch": 1.5, "position": "1", "seed": 0}),
+        lambda: DataLoader(x).load_state_dict({"epoch": 1.5, "given": "1", "seed": 0}),
         TypeError,
         "load_state_dict: expected whole numbers, got {'epoch': 1.5",
     ),

@@ -14,6 +14,11 @@ labels = np.array([0, 2])
 CASES = [
     (lambda: nn.Linear(0, 3), ValueError, "Linear: in_features must be a whole number from 1, got 0"),
     (lambda: nn.Linear(2, 3)(x23), ValueError, r"linear: .*shape \(2, 3\)"),
+    (lambda: nn.Linear(2, 3)([[1.0, 2.0]]), TypeError, r"linear: .*; expected arrays or Tensors \(x: a list"),
+    (lambda: nn.Sequential(nn.ReLU), TypeError, "Sequential: got the class ReLU at '0'; make an object of it"),
+    (lambda: nn.ModuleDict({"a": nn.ReLU}), TypeError, "ModuleDict: got the class ReLU at 'a'"),
+    (lambda: F.mse_loss(x32[:, :1], np.ones(3)), ValueError, r"^mse_loss: expected input .*; target\[:, None\] has"),
+    (lambda: F.cross_entropy(x23, np.ones(2)), TypeError, r"^cross_entropy: expected integer labels; labels.astype"),
     (lambda: nn.Embedding(0, 3), ValueError, "num_embeddings must be a whole number from 1, got 0"),
     (lambda: nn.Embedding(4, 2.5), ValueError, "embedding_dim must be a whole number from 1, got 2.5"),
     (lambda: nn.Embedding(4, 2, padding_idx=4), ValueError, "Embedding: padding_idx must be .* from -4 to 3, got 4"),
@@ -125,6 +130,13 @@ CASES = [
     (lambda: nn.LayerNorm(3, eps=np.nan), ValueError, r"LayerNorm: eps must be in \[0.0, inf\), got nan"),
     (lambda: F.batch_norm(x23, np.zeros(2), np.ones(3), training=True), ValueError, r"mean .* \(3,\), got \(2,\)"),
     (lambda: F.batch_norm(x23, None, None, momentum="a", training=True), TypeError, "batch_norm: momentum must be"),
+    (
+        lambda: setattr(nn.Linear(2, 2), "in_features", nn.Parameter(np.array(3.0))),
+        TypeError,
+        "Linear: in_features requires a gradient, which a setting does not get",
+    ),
+    (lambda: setattr(nn.Dropout(), "p", mg.tensor(0.5, requires_grad=True)), TypeError, "p requires a gradient"),
+    (lambda: nn.Softmax(mg.tensor(1.0) * nn.Parameter(np.array(1.0))), TypeError, "Softmax: dim requires a gradient"),
     (lambda: nn.Linear(True, 3), TypeError, "Linear: in_features must be a number, got True"),
     (lambda: nn.Linear(2, 3, bias="no"), TypeError, "Linear: bias must be True or False, got 'no'"),
     (lambda: nn.Linear(2, 3, dtype="int32"), TypeError, "dtype must be a floating-point type, got 'int32'"),
@@ -200,9 +212,11 @@ def test_a_setting_is_checked_whenever_it_is_set():
     with pytest.raises(ValueError, match=r"Dropout: p must be in \[0.0, 1.0\], got 2"):
         layer.p = 2
     assert layer.p == 0.5
-    layer.p = np.float32(0.25)
-    assert type(layer.p) is float
+    for quarter in (np.float32(0.25), np.float64(0.25), mg.tensor(0.25)):
+        layer.p = quarter
+        assert type(layer.p) is float
     assert repr(layer) == "Dropout(p=0.25)"
+    assert type(nn.Softplus(beta=np.int64(2)).beta) is int
     norm = nn.LayerNorm(np.int64(3), eps=np.float64(1e-3))
     assert (norm.normalized_shape, norm.eps) == ((3,), 1e-3)
     assert type(norm.normalized_shape[0]) is int

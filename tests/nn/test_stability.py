@@ -70,7 +70,8 @@ def test_where_all_labels_are_ignored():
 
 def test_empty_batches():
     empty = np.zeros((0, 3))
-    for call in (F.mse_loss, F.l1_loss, F.huber_loss, F.smooth_l1_loss, F.kl_div, F.binary_cross_entropy):
+    logits = F.binary_cross_entropy_with_logits
+    for call in (F.mse_loss, F.l1_loss, F.huber_loss, F.smooth_l1_loss, F.kl_div, F.binary_cross_entropy, logits):
         with pytest.raises(ValueError, match="empty batch"):
             call(empty, empty)
         assert call(empty, empty, reduction="sum") == 0

@@ -4,6 +4,7 @@ import copy
 import gc
 import math
 import pickle
+import re
 import signal
 import tracemalloc
 
@@ -105,6 +106,31 @@ def test_adafactors_state_is_two_vectors_for_a_matrix():
         {"step": (), "variance": ()},
     ]
     assert [optimizer.state[p]["step"] for p in params] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "other", "key"),
+    [
+        ((4, 3), (12,), "row_var"),
+        ((4, 3), (), "row_var"),
+        ((12,), (4, 3), "variance"),
+        ((), (1, 1), "variance"),
+        ((4, 3), (3, 4), "row_var"),
+        ((4, 3), (4, 2), "col_var"),
+        ((2, 4, 3), (4, 3), "row_var"),
+        ((4,), (3,), "variance"),
+    ],
+)
+def test_adafactor_refuses_state_of_another_shape_or_rank(shape, other, key):
+    params, optimizer = built("Adafactor", [np.ones(5), np.ones(shape)])
+    take_step(optimizer, params, [np.ones(5), np.ones(shape)])
+    params[1].data = np.ones(other)
+    before = snapshot(optimizer)
+    with pytest.raises(
+        ValueError, match=rf"Adafactor.step: state '{key}' of shape .* of shape {re.escape(str(other))}"
+    ):
+        take_step(optimizer, params, [np.ones(5), np.ones(other)])
+    assert snapshot(optimizer) == before
 
 
 def test_adafactors_parameters_share_their_work_space():

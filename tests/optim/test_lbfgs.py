@@ -1,5 +1,6 @@
 """LBFGS: its direction, what it reaches, what it survives, and what it says of closures that are wrong."""
 
+import contextlib
 import copy
 import math
 import pickle
@@ -69,16 +70,15 @@ def test_products_and_sums_block_by_block(m, row, n, seed):
     rows.spare[...] = rng.integers(-9, 10, n)
     vectors = np.vstack([vectors, rows.spare])
     v, weights = rng.integers(-9, 10, n).astype(np.float32), rng.integers(-9, 10, m + 1).astype(np.float64)
-    np.testing.assert_array_equal(rows.products(v), vectors @ v)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("optim.lbfgs.CACHED", 4 * (m + 1) * int(rng.integers(1, n + 1)))
-        blocks, total, product = rows.blocks(), np.empty(n, np.float32), 0.0
+        blocks, total = rows.blocks(), np.empty(n, np.float32)
         np.testing.assert_array_equal(np.concatenate([v[block] for block in blocks]), v)
         for block in blocks:
-            rows.sum(weights, total, block)
-            product = product + rows.products(v, block)
+            rows.combination(weights, total, block)
+            np.testing.assert_array_equal(rows.products(v, block), vectors[:, block] @ v[block])
+        np.testing.assert_array_equal(rows @ v, vectors[:-1] @ v)
     np.testing.assert_array_equal(total, weights @ vectors)
-    np.testing.assert_array_equal(product, vectors @ v)
 
 
 # --- the direction
@@ -629,6 +629,81 @@ def test_products_of_the_pairs_are_as_exact_as_the_gradients(dtype, search):
         error = np.abs(state["sy"] - np.triu(S @ Y.T))
         assert (error <= 4 * np.finfo(dtype).eps * np.linalg.norm(S, axis=1)[:, None] * max(norms)).all()
     assert len(S) == 6
+
+
+def test_products_are_computed_where_differences_would_lose_them():
+    """Beside a gradient that stays, and is large."""
+    rng = np.random.default_rng(0)
+    scale, slope = (rng.uniform(0.5, 2.0, 2000).astype(np.float32) for _ in range(2))
+    x = mg.tensor(np.zeros(2000, np.float32), requires_grad=True)
+    optimizer = optim.LBFGS([x], lr=1e-5, max_iter=9, history_size=5, tolerance_change=0, tolerance_curvature=0)
+    optimizer.step(closure_of(optimizer, lambda: (scale * x * x + 1e4 * slope * x).sum()))
+    S, Y = (np.array(optimizer.state[x][key], np.float64) for key in ("old_stps", "old_dirs"))
+    curvatures = np.einsum("ij,ij->i", S, Y)
+    error = np.abs(optimizer.state[x]["sy"] - np.triu(S @ Y.T)) / np.sqrt(np.outer(curvatures, curvatures))
+    assert error.max() < 1e-5
+    assert len(S) == 5
+
+
+def test_a_step_that_is_begun_again_goes_the_same_way_after_a_refusal():
+    """f = -1.5‖x‖², whose pairs are all refused; the third call of the closure raises."""
+
+    def stepped(fails_at):
+        x, calls = parameter([0.3, -0.2]), []
+        optimizer = optim.LBFGS([x], max_iter=3, max_eval=99)
+
+        def closure():
+            calls.append(1)
+            if len(calls) == fails_at:
+                raise ZeroDivisionError
+            optimizer.zero_grad()
+            loss = -1.5 * (x * x).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(2):
+            with contextlib.suppress(ZeroDivisionError):
+                optimizer.step(closure)
+            optimizer.param_groups[0]["max_iter"] = 3 - optimizer.state[x]["n_iter"]
+        return x.numpy()
+
+    np.testing.assert_array_equal(stepped(3), stepped(0))
+
+
+def test_a_linear_function_has_no_pairs():
+    x = parameter([1.0, -2.0])
+    optimizer = optim.LBFGS([x], lr=0.1, max_iter=4, tolerance_curvature=0)
+    optimizer.step(closure_of(optimizer, lambda: (x * np.array([3.0, 1.0])).sum()))
+    assert optimizer.report.pairs_kept == 0
+    assert optimizer.report.pairs_refused == 3
+    assert np.isfinite(x.numpy()).all()
+
+
+@pytest.mark.parametrize(("dtype", "n", "slope"), [("float16", 1000, 200.0), ("float32", 10_000, 2e35)])
+def test_sums_that_the_parameters_type_can_not_hold(dtype, n, slope):
+    x = mg.tensor(np.ones(n, dtype), requires_grad=True)
+    optimizer = optim.LBFGS([x], max_iter=20, tolerance_grad=0, tolerance_change=0)
+
+    def closure():
+        x.grad = mg.Tensor((slope * x.numpy()).astype(dtype))
+        return float(0.5 * slope * (x.numpy().astype(np.float64) ** 2).sum())
+
+    optimizer.step(closure)
+    assert np.abs(x.numpy()).max() < 1e-2
+
+
+def test_one_evaluation_is_enough_to_move():
+    x = parameter([3.0])
+    optimizer = optim.LBFGS([x], max_eval=1, max_iter=5)
+    optimizer.step(closure_of(optimizer, lambda: (x * x).sum()))
+    assert x.item() < 3.0
+
+
+def test_room_for_pairs_grows_with_them():
+    x = parameter(np.ones(3))
+    optimizer = optim.LBFGS([x], lr=0.1, max_iter=2, history_size=100)
+    optimizer.step(closure_of(optimizer, lambda: (x**4).sum()))
+    assert len(optimizer.state[x]["old_stps"].matrix) <= 8
 
 
 def test_products_that_do_not_fit_the_pairs_are_computed_anew():

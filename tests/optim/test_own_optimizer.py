@@ -170,6 +170,16 @@ def test_names_of_its_own_need_not_be_returned():
     assert optimizer.param_groups[0]["params"][0].numpy().tolist() == [0.5] * 3
 
 
+def test_the_parameter_is_returned():
+    @formula
+    def f(p, g, m, *, lr):
+        m = m + lr * g
+        return m
+
+    with refused("formula f: p is not returned, so no step would change a parameter"):
+        made(f, "m", lr=0.1)
+
+
 def test_numbers_are_returned_and_nothing_else():
     @formula
     def f(p, g, *, lr, product):

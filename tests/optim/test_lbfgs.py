@@ -670,6 +670,32 @@ def test_a_step_that_is_begun_again_goes_the_same_way_after_a_refusal():
     np.testing.assert_array_equal(stepped(3), stepped(0))
 
 
+def test_products_with_the_gradient_are_of_the_latest_one():
+    """Also where a step begins without a move, with another function."""
+    x, optimizer, _ = saved_state()
+    state = optimizer.state[x]
+    for f in (lambda: rosenbrock(x), lambda: ((x - 5) ** 2).sum()):
+        state["t"] = 0.0
+        optimizer.param_groups[0].update(max_iter=1)
+        optimizer.step(closure_of(optimizer, f))
+        assert len(state["old_stps"])
+        np.testing.assert_allclose(state["sg"], np.array(state["old_stps"]) @ state["prev_flat_grad"], rtol=1e-12)
+
+
+def test_after_a_retreat_the_move_is_the_shorter_one():
+    x = parameter([1.0])
+    optimizer = optim.LBFGS([x], lr=8.0, max_iter=1)
+    closure = closure_of(optimizer, lambda: (x - mg.log(x) + 3 * x).sum())
+    with np.errstate(invalid="ignore"):
+        optimizer.step(closure)
+        assert x.item() < 0
+        optimizer.param_groups[0].update(max_iter=0, max_eval=20)
+        optimizer.step(closure)
+    state = optimizer.state[x]
+    assert 0 < x.item() < 1
+    np.testing.assert_allclose(state["t"] * state["d"], x.numpy() - 1, rtol=1e-12)
+
+
 def test_a_linear_function_has_no_pairs():
     x = parameter([1.0, -2.0])
     optimizer = optim.LBFGS([x], lr=0.1, max_iter=4, tolerance_curvature=0)

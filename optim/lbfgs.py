@@ -77,7 +77,7 @@ class LBFGS(ClosureOptimizer):
 
     State, of the first parameter, with vectors of all parameters:
         func_evals, n_iter: calls of the closure, iterations, over all steps.
-        d, t: the last move was t·d.
+        d, t: the last move was t·d; d is 0 where its pair was refused.
         old_dirs, old_stps: the pairs' y and s, lists, the oldest first; in memory for 2·(m + 1) vectors.
         ro: their 1/yᵀs. al: the α of the last two loops, which nothing reads.
         sy: sᵢᵀyⱼ for i ≤ j. Where it is missing, or does not fit `ro`, as in torch's state, it is computed.

@@ -21,7 +21,7 @@ def dot(a: Any, b: Any) -> float:
     if not all(0 < size < math.inf for size in sizes):
         return product
     u, v = map(binade, sizes)
-    return float(np.dot((a / u).astype(np.float64), (b / v).astype(np.float64))) * u * v
+    return _small_dot(a / u, b / v) * u * v
 
 
 def norm(a: Any) -> float:
@@ -30,8 +30,15 @@ def norm(a: Any) -> float:
     if not 0 < size < math.inf:
         return size
     unit = binade(size)
-    a = (a / unit).astype(np.float64)  # whose squares a narrow type might not add up
-    return unit * math.sqrt(np.dot(a, a))
+    a = a / unit
+    return unit * math.sqrt(_small_dot(a, a))
+
+
+@np.errstate(all="ignore")
+def _small_dot(a: Any, b: Any) -> float:
+    """aᵀ·b of numbers below 2 in size; in float64 where float16 does not hold the sum of so many."""
+    product = float(np.dot(a, b))
+    return product if math.isfinite(product) else float(np.dot(a.astype(np.float64), b.astype(np.float64)))
 
 
 def largest(a: Any) -> float:

@@ -16,6 +16,7 @@ import minigrad as mg
 import nn
 import optim
 from minigrad import RowSparse
+from minigrad.vectors import dot, norm
 from optim.lbfgs import Rows, _direction, _history
 from tests.strict_array import strict
 
@@ -716,6 +717,12 @@ def test_sums_that_the_parameters_type_can_not_hold(dtype, n, slope):
 
     optimizer.step(closure)
     assert np.abs(x.numpy()).max() < 1e-2
+
+
+def test_norms_and_products_of_many_narrow_numbers():
+    x = np.full(70_000, 2, np.float16)
+    assert norm(x) == pytest.approx(2 * math.sqrt(70_000))
+    assert dot(x, x) == 280_000
 
 
 def test_one_evaluation_is_enough_to_move():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray  # looked up in each backward: as an attribute of np it takes three times as long
 
-from minigrad import checks, ops
+from minigrad import backend, checks, ops
 from minigrad.backend import device_of, is_array, namespace
 from minigrad.sparse import RowSparse
 from minigrad.tape import Node, Variable, fitted, owned, raw, run_hooks, set_grad_enabled, walk
@@ -208,7 +208,7 @@ def _jacobian_of(out: Any, ins: Sequence[Any], create_graph: bool) -> list[Any]:
     return [
         ops.stack(column).reshape(*shape, *x.data.shape)
         if column
-        else Variable.Answer(np.zeros_like(x.data, shape=(*shape, *x.data.shape)))
+        else Variable.Answer(backend.zeros((*shape, *x.data.shape), x.data))
         for column, x in zip(columns, ins, strict=True)
     ]
 

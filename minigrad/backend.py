@@ -143,6 +143,30 @@ def asarray(data: Any, dtype: DTypeLike | None = None, device: str | None = None
     return array if device is None else to_device(array, device)
 
 
+def empty(shape: Any, like: Array, dtype: DTypeLike | None = None) -> Array:
+    """An array with nothing written to it yet, where `like` is, and of its type unless told.
+
+    CuPy's `empty_like` and `zeros_like` can't stand for this and `zeros`: they take a shape of () for none given.
+    """
+    module = np if like.__class__ is np.ndarray else namespace(like)
+    return module.empty(shape, dtype=dtype or like.dtype)
+
+
+def zeros(shape: Any, like: Array, dtype: DTypeLike | None = None) -> Array:
+    """An array of zeros, where `like` is, and of its type unless told."""
+    module = np if like.__class__ is np.ndarray else namespace(like)
+    return module.zeros(shape, dtype=dtype or like.dtype)
+
+
+def add_at(array: Array, key: Any, values: Any) -> None:
+    """array[key] += values, where an element that `key` has twice is added to twice.
+
+    A CuPy array hands on `np.add.at` only where the key is an array.
+    """
+    add = np.add if isinstance(array, np.ndarray) else namespace(array).add
+    add.at(array, key, values)
+
+
 @lru_cache(maxsize=64)
 def _numpy_ones(n: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     return np.ones(n, dtype)

@@ -56,7 +56,7 @@ def matmul(a: Any, b: Any, out: Any = None) -> Any:
     lead = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     if out is None:
         rows, columns = a.shape[:-1][-1:], b.shape[1:][-1:]  # of a vector none
-        out = np.empty_like(a, shape=(*lead, *rows, *columns), order="C")
+        out = backend.empty((*lead, *rows, *columns), a)
     if right.ndim == 2:
         _multiply(recording, left.reshape(-1, left.shape[-1]), right, out.reshape(-1, right.shape[1]))
     else:

@@ -122,10 +122,10 @@ def absolute_sums(arrays: Sequence[Any]) -> Any:
 
 
 def _reduced(kind: str, arrays: Sequence[Any]) -> Any:
-    answer = np.empty_like(arrays[0], shape=(len(arrays),))
+    answer = backend.empty(len(arrays), arrays[0])
     of_chunks, of_arrays = (KERNELS[name, kind, answer.dtype.char] for name in SUMS)
     for group, chunks, count in _groups(arrays, answer):
-        scratch = np.empty_like(answer, shape=(chunks,))
+        scratch = backend.empty(chunks, answer)
         group["sums"] = scratch.data.ptr
         with answer.device:
             of_chunks((min(chunks, BLOCKS),), (THREADS,), (group,))

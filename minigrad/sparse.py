@@ -95,8 +95,8 @@ class RowSparse:
         if bool((self.rows[1:] > self.rows[:-1]).all()):
             return self.copy()
         rows, places = np.unique(self.rows, return_inverse=True)
-        values = np.zeros_like(self.values, shape=(len(rows), *self.shape[1:]))
-        np.add.at(values, places, self.values)
+        values = backend.zeros((len(rows), *self.shape[1:]), self.values)
+        backend.add_at(values, places, self.values)
         return RowSparse(rows, values, self.shape)
 
     def to_dense(self) -> Any:
@@ -108,8 +108,8 @@ class RowSparse:
         return backend.to_numpy(self._dense())
 
     def _dense(self) -> Array:
-        dense = np.zeros_like(self.values, shape=self.shape)
-        np.add.at(dense, self.rows, self.values)
+        dense = backend.zeros(self.shape, self.values)
+        backend.add_at(dense, self.rows, self.values)
         return dense
 
     def copy(self) -> RowSparse:
@@ -152,7 +152,7 @@ class RowSparse:
             rows, values = ((self.rows, other.rows), (self.values, other.values))
             return RowSparse(np.concatenate(rows), np.concatenate(values), self.shape).coalesced()
         total = other.astype(np.result_type(other.dtype, self.dtype))
-        np.add.at(total, self.rows, self.values)
+        backend.add_at(total, self.rows, self.values)
         return total
 
     __radd__ = __add__

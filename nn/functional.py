@@ -138,8 +138,8 @@ def embedding(
     rows = operation(weight, indices, padding_idx)
     if not scale_grad_by_freq:
         return rows
-    counts = np.zeros_like(array, shape=array.shape[:1])
-    np.add.at(counts, indices, 1)
+    counts = backend.zeros(len(array), array)
+    backend.add_at(counts, indices, 1)
     return _scaled_backward(rows, np.expand_dims(1 / counts[indices], -1))
 
 

@@ -78,7 +78,7 @@ def _norm(array: Any, order: float) -> Any:
     if vector.dtype == np.float16:
         vector = vector.astype(np.float32)
     if not vector.size:  # which has no largest element
-        return np.zeros_like(vector.real, shape=())
+        return backend.zeros((), vector.real)
     norm = np.linalg.norm(vector, order)
     return norm if backend.is_array(norm) else np.asarray(norm)
 

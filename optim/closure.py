@@ -306,7 +306,7 @@ class ClosureOptimizer(Optimizer):
             raise TypeError(f"{name} must be an array of real numbers, got {array.dtype}")
         if array.shape != shape:
             raise ValueError(f"{name} has shape {tuple(array.shape)}, expected {shape}")
-        placed = np.empty_like(flat.params[0].data, shape=shape, dtype=dtype)
+        placed = backend.empty(shape, flat.params[0].data, dtype)
         backend.copy_into(placed, array)
         return placed
 

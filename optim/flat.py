@@ -57,7 +57,7 @@ class Flat:
 
     def joined(self, arrays: list[Any]) -> Any:
         """Arrays of the parameters' shapes as a new vector, 0 for None."""
-        vector = np.empty_like(self.params[0].data, shape=(self.size,), dtype=self.dtype)
+        vector = backend.empty(self.size, self.params[0].data, self.dtype)
         for array, parts in zip(arrays, self._parts(vector), strict=True):
             for part, real in zip(parts, (0.0,) * len(parts) if array is None else _reals(array), strict=True):
                 part[...] = real

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import RowSparse, Tensor, ops
+from minigrad import RowSparse, Tensor, backend, ops
 from optim.elementwise import ElementwiseOptimizer
 from optim.lamb import LAMB, trust_ratio
 from optim.lars import LARS, local_rate, norm
@@ -139,7 +139,7 @@ class pure:  # noqa: N801 (used like a function)
             self._check_fit(f"state {key!r}", arrays[name], p)
         if isinstance(optimizer, Prodigy):
             d = group["d"]
-            arrays["d"] = _as(p.dtype, d if isinstance(d, Tensor) else Tensor(np.full_like(p.data, d, shape=())))
+            arrays["d"] = _as(p.dtype, d if isinstance(d, Tensor) else Tensor(backend.zeros((), p.data) + d))
         t = entry.get("step", 0) + 1
         values = list(optimizer._settings(group))
         values += [entry.keys().isdisjoint(keys.values())] * formula.sees_first

@@ -256,7 +256,7 @@ class Rows(list[Any]):
     @classmethod
     def of(cls, like: Any, vectors: Sequence[Any], rows: int, row: int) -> Rows:
         """Copies of vectors in a new matrix of so many rows, of the length, type and place of `like`."""
-        copies = cls(np.empty_like(like, shape=(rows, like.shape[-1])), len(vectors), row)
+        copies = cls(backend.empty((rows, like.shape[-1]), like), len(vectors), row)
         for copy, vector in zip(copies, vectors, strict=True):
             copy[...] = vector
         return copies
@@ -329,7 +329,7 @@ def _remember(state: dict[str, Any], gradient: Any, settings: dict[str, Any]) ->
     gamma = sy / yy if SMALL < yy < math.inf else sy / norm(y) / norm(y)  # (7.20)
     ss, ys = more_s.extended(size), more_y.extended(size)
     Sg, m = ss @ gradient, len(ss)
-    R = np.zeros_like(state["sy"], shape=(m, m))
+    R = backend.zeros((m, m), state["sy"])
     R[-1, -1] = sy
     if m > 1:
         R[:-1, :-1], before, after = state["sy"][1 - m :, 1 - m :], state["sg"][1 - m :], Sg[:-1]
@@ -348,7 +348,7 @@ def _history(state: dict[str, Any], like: Any) -> tuple[Rows, Rows]:
         where = m + 1, state.get("row", m) % (m + 1)
         ss, ys = Rows.of(like, ss, *where), Rows.of(like, ys, *where)
         if R is None or _inverses(R) != state.get("ro"):
-            R = np.zeros_like(like, shape=(m, m), dtype=np.float64)
+            R = backend.zeros((m, m), like, np.float64)
             for j, y in enumerate(ys):
                 R[: j + 1, j] = (ss @ y)[: j + 1]
             if not _inverses(R):
@@ -386,7 +386,7 @@ def _direction(gradient: Any, state: dict[str, Any], size: int) -> Any:
         return np.multiply(gradient, -gamma)
     alpha = np.linalg.solve(R, -state["sg"])
     Y.spare[...] = gradient
-    r, Yr, weights = S.spare, np.zeros_like(R, shape=len(Y) + 1), np.append(-gamma * alpha, -gamma)
+    r, Yr, weights = S.spare, backend.zeros(len(Y) + 1, R), np.append(-gamma * alpha, -gamma)
     for columns in Y.blocks():
         Y.combination(weights, r, columns)
         Yr += Y.products(r, columns)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor
+from minigrad import Tensor, backend
 from minigrad.curvature import jacobian_products
 from minigrad.vectors import binade, dot, join, largest, norm, split
 from optim.second_order import Recorded
@@ -62,7 +62,7 @@ class Residuals(Recorded):
 
     def _jacobian(self, outputs: list[Tensor]) -> Any:
         m, n = sum(output.size for output in outputs), self.flat.size
-        J = np.empty_like(self.x, shape=(m, n))
+        J = backend.empty((m, n), self.x)
         jv, vj = jacobian_products(outputs, self.used)
         if m <= n:
             for i in range(m):
@@ -74,7 +74,7 @@ class Residuals(Recorded):
 
 
 def _unit(like: Any, n: int, i: int) -> Any:
-    unit = np.zeros_like(like, shape=(n,))
+    unit = backend.zeros(n, like)
     unit[i] = 1
     return unit
 
@@ -99,7 +99,7 @@ def half_square(r: Any, unit: float = 1.0) -> float:
 
 def column_norms(J: Any) -> Any:
     """The length of each column; its squares neither overflow nor vanish."""
-    largest = abs(J).max(axis=0) if len(J) else np.zeros_like(J, shape=J.shape[1:])
+    largest = abs(J).max(axis=0) if len(J) else backend.zeros(J.shape[1:], J)
     unit = np.ldexp(np.ones_like(largest), np.frexp(largest)[1] - 1)  # a power of two: nothing is rounded
     J = J / unit
     return unit * np.sqrt((J * J).sum(axis=0))

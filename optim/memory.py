@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import backend
+
 PAGE, LINE = 4096, 64
 """Bytes of a page of memory and of a line of the cache."""
 APART = 640
@@ -26,7 +28,7 @@ def beside(data: Any, shape: tuple[int, ...], number: int) -> Any:
     """
     size = math.prod(shape) * data.dtype.itemsize
     if not isinstance(data, np.ndarray) or size < LARGE:
-        return np.empty_like(data, shape=shape)
+        return backend.empty(shape, data)
     memory = np.empty(size + PAGE, np.uint8)
     start = (data.ctypes.data // LINE * LINE + number * APART - memory.ctypes.data) % PAGE
     return memory[start : start + size].view(data.dtype).reshape(shape)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad import Tensor
+from minigrad import Tensor, backend
 
 Shape = tuple[int, ...]
 
@@ -30,6 +30,6 @@ class Scratch:
         flat = self._flat.get(key)
         if flat is None or flat.size < sum(sizes):
             most = max(sum(math.prod(shape) for shape in shapes(q.shape)) for q in params)
-            flat = self._flat[key] = np.empty_like(p.data, shape=(most,))
+            flat = self._flat[key] = backend.empty(most, p.data)
         ends = np.cumsum(sizes).tolist()
         return [flat[end - size : end].reshape(shape) for shape, size, end in zip(wanted, sizes, ends, strict=True)]

@@ -227,10 +227,13 @@ class ndarray(StrictArray):  # noqa: N801
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         if ufunc is np.matmul:
             _without_cublas(*inputs)
-        if method == "at" and not isinstance(inputs[2], ndarray):
-            _brings_from_the_host()
         _refuse(ufunc.__name__, options, {"order", "subok"})
         return super().__array_ufunc__(ufunc, method, *inputs, **options)
+
+    def _add_at(self, key, values):
+        if not isinstance(values, ndarray):
+            _brings_from_the_host()
+        super()._add_at(key, values)
 
     def dot(self, other, out=None):
         _without_cublas(self, other)
@@ -618,6 +621,7 @@ def module():
     cupy.__path__ = []
     cupy.ndarray = ndarray
     cupy.asarray = cupy.array = asarray
+    cupy.add = types.SimpleNamespace(at=ndarray._add_at)
     for name in CREATORS:
         setattr(cupy, name, _creator(name))
     cupy.get_default_memory_pool = cupy.get_default_pinned_memory_pool = lambda: POOL

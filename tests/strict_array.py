@@ -3,7 +3,8 @@
 It wraps a NumPy array and has what `cupy.ndarray` has: operators, methods, indexing, NumPy's functions by dispatch.
 Like CuPy it refuses to become a NumPy array unasked, to meet a NumPy array, an array of another device or a list in
 arithmetic, and it knows no flags beyond `c_contiguous`, `f_contiguous` and `owndata`. Reductions give arrays of shape
-(), never scalars. `get` is the one way out.
+(), never scalars. `np.add.at` takes no lists, slices or tuples as a key, and for the functions of `..._like` a shape of
+() is none given. `get` is the one way out.
 """
 
 from types import SimpleNamespace
@@ -126,7 +127,9 @@ class StrictArray(NDArrayOperatorsMixin):
             return NotImplemented
         if method not in ("__call__", "at", "reduce", "accumulate", "outer"):
             raise TypeError(f"{ufunc.__name__}.{method} is not supported")
-        raw = [self._raw(x, listed=method == "at" and i == 1) for i, x in enumerate(inputs)]
+        raw = [self._raw(x) for x in inputs]
+        if any(x is None or isinstance(x, slice) or x is Ellipsis for x in raw):
+            return NotImplemented
         options = {name: self._raw(value, listed=True) for name, value in options.items()}
         if out is not None:
             options["out"] = tuple(self._raw(x) for x in out)
@@ -134,11 +137,18 @@ class StrictArray(NDArrayOperatorsMixin):
         answer = self._computed(lambda: getattr(ufunc, method)(*raw, **options), writes)
         return out[0] if out is not None else answer
 
+    def _add_at(self, key, values):
+        """What cupy.add.at does, which takes each key that reading takes."""
+        key, values = self._raw(key, listed=True), self._raw(values)
+        self._computed(lambda: np.add.at(self._array, key, values), writes=True)
+
     def __array_function__(self, function, types, args, options):
         if any(hasattr(t, "backward") for t in types):
             return NotImplemented
         raw = [self._raw(x, listed=True) for x in args]
         raw_options = {name: self._raw(value, listed=True) for name, value in options.items()}
+        if not raw_options.get("shape", True):
+            del raw_options["shape"]
         out = options.get("out")
         answer = self._computed(lambda: function(*raw, **raw_options), out is not None or function is np.copyto)
         return answer if out is None else out
@@ -185,6 +195,7 @@ class Namespace:
     def __init__(self, device):
         self.device = device
         self.ndarray = StrictArray
+        self.add = SimpleNamespace(at=StrictArray._add_at)
 
     def asarray(self, data, dtype=None):
         if isinstance(data, StrictArray):

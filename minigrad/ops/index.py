@@ -24,17 +24,12 @@ def getitem(a, key):
 @differentiable(lambda g, key: getitem(g, key))
 def put(a, shape, key):
     """Zeros of `shape` with `a` added at `key`: an index that comes twice is added twice."""
-    out = zeros(shape, a)
+    out = backend.zeros(shape, a)
     if is_basic(key):
         out[key] = a
     else:
-        np.add.at(out, key, a)
+        backend.add_at(out, key, a)
     return out
-
-
-def zeros(shape, like) -> Any:
-    """Zeros of the type of `like`, where it is."""
-    return np.zeros(shape, like.dtype) if like.__class__ is np.ndarray else np.zeros_like(like, shape=shape)
 
 
 BASIC = (slice, int, NoneType, EllipsisType, np.integer)  # a tuple: `slice | int` would be made anew at each use
@@ -109,7 +104,7 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
 
 @differentiable(lambda g, a_shape, offset, axis1, axis2: fitted(diagonal(g, offset, axis1, axis2), a_shape, g.dtype))
 def on_diagonal(a, shape, offset=0, axis1=0, axis2=1):
-    out = zeros(shape, a)
+    out = backend.zeros(shape, a)
     view = out.diagonal(offset, axis1, axis2)
     if view.__class__ is np.ndarray:
         view.flags.writeable = True  # NumPy marks it read-only, as it once was a copy

@@ -207,8 +207,8 @@ def cross_entropy(logits: Any, target: Any, ignored: int) -> tuple[Any, Any, Any
 
     NaN for a label out of range, and for no rows. Ignored rows are 0 in the second.
     """
-    difference, losses = np.empty_like(logits), np.empty_like(logits, shape=(len(logits),))
-    mean, factor = np.empty_like(logits, shape=()), np.empty_like(logits, shape=())
+    difference, losses = np.empty_like(logits), backend.empty(len(logits), logits)
+    mean, factor = backend.empty((), logits), backend.empty((), logits)
     skip = np.int64(ignored)
     _cross_entropy(*logits.shape, logits, logits, target, skip, difference, losses)
     _mean_of_losses(1, len(losses), logits, losses, target, skip, mean, factor)
@@ -226,7 +226,7 @@ def normalize(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any
     """Layer norm over the last axis: the answer, x standardized, and the factor of each row."""
     columns = x.shape[-1]
     out, x_hat = np.empty_like(x), np.empty_like(x)
-    factor = np.empty_like(x, shape=(*x.shape[:-1], 1))
+    factor = backend.empty((*x.shape[:-1], 1), x)
     _normalize(factor.size, columns, x, x, weight, bias, x.dtype.type(eps), x_hat, factor, out)
     return out, x_hat, factor
 

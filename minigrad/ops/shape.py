@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import backend
 from minigrad.ops import loops
 from minigrad.ops.elementwise import NUMBER
-from minigrad.ops.index import along, getitem, positions, put, take, zeros
+from minigrad.ops.index import along, getitem, positions, put, take
 from minigrad.ops.sequence import MANY, batched, on_sequence
 from minigrad.tape import differentiable, explaining, fitted
 
@@ -195,7 +196,7 @@ def constant_pad(a, pad_width, constant_values):
     if large or not isinstance(constant_values, NUMBER):
         return np.pad(a, pad_width, constant_values=constant_values) if pad_width else a.copy()
     shape, inner = _framed(a.shape, pad_width)
-    out = zeros(shape, a)
+    out = backend.zeros(shape, a)
     if constant_values or isinstance(constant_values, float):  # which may be -0.0
         out[...] = constant_values
     out[inner] = a

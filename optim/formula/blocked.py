@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import backend
 from minigrad.backend import namespace
 from optim.formula.plan import Plan
 from optim.formula.vocabulary import VOCABULARY
@@ -109,10 +110,10 @@ class _Scratch(threading.local):
         parts = self.parts.get(size)
         if parts is None:
             if self.size < size:
-                self.blocks = [np.empty_like(like, shape=(size,)) for _ in range(self.reals)]
-                self.blocks += [np.empty_like(like, shape=(size,), dtype=bool) for _ in range(self.flags)]
+                self.blocks = [backend.empty(size, like) for _ in range(self.reals)]
+                self.blocks += [backend.empty(size, like, bool) for _ in range(self.flags)]
                 self.size, self.parts = size, {}
-            ones = [np.empty_like(like, shape=()) for _ in range(self.ones)]
+            ones = [backend.empty((), like) for _ in range(self.ones)]
             parts = self.parts[size] = [block[:size] for block in self.blocks] + ones
         return parts
 

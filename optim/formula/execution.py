@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad import backend
 from minigrad.backend import device_of
 from optim.formula import blocked, compiled, cuda
 from optim.formula.definition import Formula
@@ -105,7 +106,7 @@ def _preparing(name: str, formula: Formula, like: Any) -> Prepare:
     if name == "eager":
         return lambda values, _: dict(zip(formula.hyperparameters, values, strict=True))
     if name == "blocked":
-        empty = np.empty_like(like, shape=0)  # of this kind; `like` itself is not to be kept alive
+        empty = backend.empty(0, like)  # of this kind; `like` itself is not to be kept alive
         return lambda _, constants: blocked.prepared(constants, empty)
     return lambda _, constants: np.array(constants, np.float64)
 

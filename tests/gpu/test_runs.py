@@ -39,7 +39,8 @@ def test_examples(name, tmp_path, capsys, monkeypatch):
 def run(device, steps, path=None, start=None):
     """A run with everything that has a state, from a checkpoint or from the beginning; returns it after so many."""
     mg.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2)).to(device)
+    first = nn.Linear(4, 8, bias=False)  # whose gradient batch norm would leave as rounding errors, another each time
+    model = nn.Sequential(first, nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 2)).to(device)
     optimizer = optim.AdamW(model.parameters(), lr=0.05)
     rng = np.random.default_rng(0)
     data = rng.normal(size=(30, 4)), rng.integers(0, 2, 30)

@@ -105,7 +105,7 @@ class RawKernel:
         """Launch it on the current device, in its current stream.
 
         arguments: CuPy arrays for pointers, None for one that is null, NumPy's numbers and arrays of one element for
-            numbers and structs.
+            numbers, `struct`s.
         """
         cuda = sys.modules["cupy"].cuda
         device = cuda.runtime.getDevice()
@@ -116,6 +116,14 @@ class RawKernel:
             module.load(binary)
             function = self._functions[device] = module.get_function(self.name)
         function(grid, block, arguments)
+
+
+def struct(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A structured array of one element, seen as a kernel's argument.
+
+    CuPy asks an array for all that NumPy knows of it: to describe its fields takes as long as the rest of a launch.
+    """
+    return array.view(np.dtype((np.void, array.nbytes)))
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
@@ -203,11 +211,25 @@ def read_only(array: Array) -> bool:
 
 def copy_into(target: Array, source: Array) -> None:
     """Write the values of `source` (NumPy's or the target's kind of array) into the array `target`."""
+    if is_cupy(target) and _alike(target, source):
+        target.data.copy_from_device_async(source.data, target.nbytes)  # a quarter of what an assignment costs
+        return
     if isinstance(source, np.ndarray) and not isinstance(target, np.ndarray):
         source = namespace(target).asarray(source)
     elif isinstance(target, np.ndarray):
         source = to_numpy(source)
     target[...] = source
+
+
+def _alike(target: Array, source: Array) -> bool:
+    """Whether the memory of one array could be copied to another's as it is."""
+    return (
+        target.__class__ is source.__class__
+        and target.dtype == source.dtype
+        and target.shape == source.shape
+        and target.device == source.device
+        and bool(target.flags.c_contiguous and source.flags.c_contiguous)
+    )
 
 
 def get_default_dtype() -> np.dtype[Any]:

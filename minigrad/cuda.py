@@ -63,7 +63,7 @@ class _Page:
         self.device = cupy.empty(PAGE, dtype=np.uint64)
 
     def send(self) -> None:
-        _store((1,), (PAGE,), (self.host, self.device))
+        _store((1,), (PAGE,), (backend.struct(self.host), self.device))
 
 
 class Recording:

@@ -128,16 +128,18 @@ def _reduced(kind: str, arrays: Sequence[Any]) -> Any:
         scratch = backend.empty(chunks, answer)
         group["sums"] = scratch.data.ptr
         with answer.device:
-            of_chunks((min(chunks, BLOCKS),), (THREADS,), (group,))
-            of_arrays((count,), (THREADS,), (group,))
+            argument = (backend.struct(group),)
+            of_chunks((min(chunks, BLOCKS),), (THREADS,), argument)
+            of_arrays((count,), (THREADS,), argument)
     return answer
 
 
 def multiply(arrays: Sequence[Any], factor: Any) -> None:
     """x ← factor · x for each array; the factor is an array of one element, and lies `together` with them."""
+    kernel = KERNELS["multiplied", "sum", factor.dtype.char]
     for group, chunks, _ in _groups(arrays, factor, step=0):
         with factor.device:
-            KERNELS["multiplied", "sum", factor.dtype.char]((min(chunks, BLOCKS),), (THREADS,), (group,))
+            kernel((min(chunks, BLOCKS),), (THREADS,), (backend.struct(group),))
 
 
 def _groups(arrays: Sequence[Any], numbers: Any, step: int = 1) -> Iterator[tuple[Any, int, int]]:

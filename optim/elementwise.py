@@ -77,7 +77,7 @@ class Binding:
         self.place = None if self.on_host else data.device  # CuPy makes an object each time it is asked
         self.kind = np.ndarray if self.on_host else type(data)  # of the arrays that gradients are
         self.complex = data.dtype.kind == "c"
-        self.plain = self.on_host and not self.complex and data.base is None
+        self.plain = not self.complex and data.base is None
         self.write = Write.of(data)
         self.flat = _flat(data)
         self.arrays: list[tuple[str, Any]] = []  # key and array, as they stand in the state
@@ -358,13 +358,16 @@ class ElementwiseOptimizer(Optimizer):
         if not work or not work[0][1].launches:
             return False
         together: dict[Any, tuple[Any, Any, list[Binding], list[Any], Any]] = {}
-        for _, binding, g, constants, *_, group in work:
+        run = shared = device = None
+        for _, binding, g, constants, _, _, _, group in work:
             if not binding.launches:
                 return False
-            key = id(binding.run), id(constants), binding.device
-            launch = together.setdefault(key, (binding.run, constants, [], [], group))
-            launch[2].append(binding)
-            launch[3].append(g)
+            if binding.run is not run or constants is not shared or binding.device != device:
+                run, shared, device = binding.run, constants, binding.device
+                launch = together.setdefault((id(run), id(constants), device), (run, constants, [], [], group))
+                bindings, gradients = launch[2], launch[3]
+            bindings.append(binding)
+            gradients.append(g)
         for number, (kernel, constants, bindings, gradients, group) in enumerate(together.values()):
             if self.reduces:
                 self.update_together(bindings, gradients, constants, self._read(group))
@@ -456,14 +459,15 @@ class ElementwiseOptimizer(Optimizer):
                 g = g.data
             if (
                 binding.plain
-                and g.shape == binding.shape
+                and g.__class__ is binding.kind
                 and g.dtype is binding.dtype
-                and g.__class__ is ndarray
+                and g.shape == binding.shape
                 and g.base is None
                 and g is not binding.data
-                and g.flags.carray
+                and (g.flags.carray if binding.on_host else g.flags.c_contiguous and g.device == binding.place)
             ):
-                g = g.ravel()
+                if not binding.launches:  # a kernel takes no more than its address
+                    g = g.ravel()
             else:
                 binding, g = self._fitted(binding, p, g, group)
             if prepare is not binding.prepare:

@@ -206,6 +206,17 @@ def _arrays(value):
     return []
 
 
+class MemoryPointer:
+    """Where an array's memory begins."""
+
+    def __init__(self, array):
+        self.array, self.ptr = array, array._array.ctypes.data
+
+    def copy_from_device_async(self, source, size):
+        to, values = (ctypes.c_char * size).from_address(self.ptr), source.array._array
+        self.array._computed(lambda: ctypes.memmove(to, values.ctypes.data, size), writes=True)
+
+
 class ndarray(StrictArray):  # noqa: N801
     """CuPy's array."""
 
@@ -214,7 +225,7 @@ class ndarray(StrictArray):  # noqa: N801
 
     @property
     def data(self):
-        return types.SimpleNamespace(ptr=self._array.ctypes.data)
+        return MemoryPointer(self)
 
     def __array_function__(self, function, types, args, options):
         if function in (np.concatenate, np.stack) and len(args[0]) > 8:

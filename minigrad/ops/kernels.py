@@ -54,8 +54,6 @@ extern "C" __global__ void {name}(const Size size, {parameters}) {{
 }}
 """
 
-_SIZE = np.dtype([("n", np.int64), ("columns", np.int64)])
-
 
 class Kernel:
     """A kernel by its parameters and body, made for a type when it is first launched with arrays of it."""
@@ -77,7 +75,7 @@ class Kernel:
         launch = self._made.get(like.dtype)
         if launch is None:
             launch = self._made[like.dtype] = backend.RawKernel(self.source(like.dtype), self.name)
-        size = np.array([(n, columns)], _SIZE)
+        size = backend.struct(np.array((n, columns), np.int64))
         grid, block = ((n + ROWS - 1) // ROWS, (32, ROWS)) if self.per_row else (_blocks(n), (THREADS, 1))
         with like.device:
             launch((grid,), block, (size, *arguments))
@@ -197,7 +195,7 @@ _dropout_factors = Kernel(
 
 def where_positive(g: Any, a: Any) -> Any:
     """g where a is positive, else 0."""
-    out = np.empty_like(g)
+    out = backend.empty(g.shape, g)
     _where_positive(g.size, 1, g, g, a, out)
     return out
 
@@ -207,7 +205,7 @@ def cross_entropy(logits: Any, target: Any, ignored: int) -> tuple[Any, Any, Any
 
     NaN for a label out of range, and for no rows. Ignored rows are 0 in the second.
     """
-    difference, losses = np.empty_like(logits), backend.empty(len(logits), logits)
+    difference, losses = backend.empty(logits.shape, logits), backend.empty(len(logits), logits)
     mean, factor = backend.empty((), logits), backend.empty((), logits)
     skip = np.int64(ignored)
     _cross_entropy(*logits.shape, logits, logits, target, skip, difference, losses)
@@ -217,7 +215,7 @@ def cross_entropy(logits: Any, target: Any, ignored: int) -> tuple[Any, Any, Any
 
 def times_both(x: Any, first: Any, second: Any) -> Any:
     """x times two numbers on its device."""
-    out = np.empty_like(x)
+    out = backend.empty(x.shape, x)
     _times_both(x.size, 1, x, x, first, second, out)
     return out
 
@@ -225,7 +223,7 @@ def times_both(x: Any, first: Any, second: Any) -> Any:
 def normalize(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
     """Layer norm over the last axis: the answer, x standardized, and the factor of each row."""
     columns = x.shape[-1]
-    out, x_hat = np.empty_like(x), np.empty_like(x)
+    out, x_hat = backend.empty(x.shape, x), backend.empty(x.shape, x)
     factor = backend.empty((*x.shape[:-1], 1), x)
     _normalize(factor.size, columns, x, x, weight, bias, x.dtype.type(eps), x_hat, factor, out)
     return out, x_hat, factor
@@ -233,7 +231,7 @@ def normalize(x: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any
 
 def normalize_back(g: Any, weight: Any, x_hat: Any, factor: Any) -> Any:
     """The gradient of layer norm's input."""
-    out = np.empty_like(g)
+    out = backend.empty(g.shape, g)
     _normalize_back(factor.size, g.shape[-1], g, g, weight, x_hat, factor, out)
     return out
 
@@ -253,7 +251,6 @@ def dropout_factors(x: Any, p: float, scale: float) -> Any:
             return None
         words = pcg64.words(generator.state)
         generator.state = pcg64.advanced(generator.state, x.size)
-    stream = words.view([("words", np.uint64, pcg64.WORDS)])
-    out = np.empty_like(x)
-    _dropout_factors(x.size, 1, x, stream, live, np.float32(p), x.dtype.type(scale), out)
+    out = backend.empty(x.shape, x)
+    _dropout_factors(x.size, 1, x, backend.struct(words), live, np.float32(p), x.dtype.type(scale), out)
     return out

@@ -145,9 +145,19 @@ def vjp(f: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = 
     """f(inputs), and the product of the vector `v` with f's Jacobian there: vᵀ · J.
 
     f: a function of as many tensors as `inputs` has, which returns a tensor or several.
+    inputs: a tensor, or a list or tuple of them.
     v: of the form and shapes of f's answer; not needed where that is a single element.
-    The product has the form and shapes of `inputs`, zeros for an input that f does not use.
     create_graph: record, so that answer and product can be differentiated (true of all functions here).
+
+    The product is a tensor of the shape of `inputs`, or a tuple of tensors where they are several; zeros for an input
+    that f does not use.
+
+    Raises TypeError for inputs, answers or a `v` that are no Tensors (`v` may be of arrays), ValueError for a `v` of
+    another number or shape than the answers.
+
+    >>> import minigrad as mg
+    >>> mg.vjp(lambda x: x * x, mg.tensor([2.0, 3.0]), mg.tensor([1.0, 10.0]))
+    (tensor([4., 9.]), tensor([ 4., 60.]))
     """
     ins, outs, answer = _evaluated("vjp", f, inputs, create_graph)
     vs = _fitting("vjp", "v", v, outs)
@@ -157,7 +167,15 @@ def vjp(f: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = 
 def jvp(f: Callable[..., Any], inputs: Any, tangents: Any, create_graph: bool = False) -> tuple[Any, Any]:
     """f(inputs), and the product of f's Jacobian there with `tangents`, of the form and shapes of `inputs`: J · t.
 
-    Computed by two backward passes: uᵀ · J is linear in u, and its derivative along t is J · t.
+    Computed by two backward passes: uᵀ · J is linear in u, and its derivative along t is J · t. It has the form and
+    shapes of f's answer, a tuple where that is a list.
+
+    Raises TypeError for inputs, answers or tangents that are no Tensors (tangents may be arrays), ValueError for
+    tangents of another number or shape than the inputs.
+
+    >>> import minigrad as mg
+    >>> mg.jvp(lambda x: (x * x).sum(), mg.tensor([2.0, 3.0]), mg.tensor([1.0, 10.0]))
+    (tensor(13.), tensor(64.))
     """
     ins, outs, answer = _evaluated("jvp", f, inputs, create_graph)
     ts = _fitting("jvp", "tangents", tangents, ins)
@@ -167,7 +185,17 @@ def jvp(f: Callable[..., Any], inputs: Any, tangents: Any, create_graph: bool = 
 
 
 def hvp(f: Callable[..., Any], inputs: Any, vectors: Any, create_graph: bool = False) -> tuple[Any, Any]:
-    """f(inputs) of one element, and the product of its Hessian there with `vectors`, of the shapes of `inputs`."""
+    """f(inputs) of one element, and the product of its Hessian there with `vectors`, of the shapes of `inputs`.
+
+    Computed by two backward passes, without the Hessian. The product has the shapes of `inputs`, as of `vjp`.
+
+    Raises TypeError for inputs, an answer or vectors that are no Tensors (vectors may be arrays), ValueError for an
+    answer of several elements and for vectors of another number or shape than the inputs.
+
+    >>> import minigrad as mg
+    >>> mg.hvp(lambda x: (x * x * x).sum(), mg.tensor([2.0, 3.0]), mg.tensor([1.0, 10.0]))
+    (tensor(35.), tensor([ 12., 180.]))
+    """
     ins, outs, answer = _evaluated("hvp", f, inputs, create_graph)
     gradients = _gradients(_single("hvp", outs), ins, [None], True)
     vs = _fitting("hvp", "vectors", vectors, ins)
@@ -178,7 +206,14 @@ def jacobian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> 
     """The derivatives of each element of f(inputs) by each of the inputs, of shape (*answer.shape, *input.shape).
 
     A tensor where f takes one and returns one; a tuple over the inputs where `inputs` is one; of those a tuple over
-    the answers where f returns several.
+    the answers where f returns several. It takes a backward pass for each element of the answers.
+
+    Raises TypeError for inputs or answers that are no Tensors.
+
+    >>> import minigrad as mg
+    >>> mg.jacobian(lambda x: mg.stack([x[0] * x[1], x.sum()]), mg.tensor([2.0, 3.0]))
+    tensor([[3., 2.],
+            [1., 1.]])
     """
     ins, outs, answer = _evaluated("jacobian", f, inputs, create_graph)
     rows = [_like(inputs, _jacobian_of(out, ins, create_graph)) for out in outs]
@@ -188,11 +223,18 @@ def jacobian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> 
 def hessian(f: Callable[..., Any], inputs: Any, create_graph: bool = False) -> Any:
     """The second derivatives of f(inputs) of one element: a tensor of shape (*input.shape, *input.shape), or, where
     `inputs` is a tuple, a tuple of tuples: entry [i][j] has the shape of input i, then that of input j.
+
+    Raises TypeError for inputs or an answer that are no Tensors, ValueError for an answer of several elements.
+
+    >>> import minigrad as mg
+    >>> mg.hessian(lambda x: x[0] * x[0] * x[1], mg.tensor([2.0, 3.0]))
+    tensor([[6., 4.],
+            [4., 0.]])
     """
     checks.function("hessian: f", f)
 
     def gradient(*ins: Any) -> Any:
-        return _like(inputs, _gradients(_single("hessian", _many(f(*ins))), ins, [None], True))
+        return _like(inputs, _gradients(_single("hessian", _outputs("hessian", f(*ins))), ins, [None], True))
 
     return jacobian(gradient, inputs, create_graph)
 
@@ -233,10 +275,15 @@ def _evaluated(
     with set_grad_enabled(True):
         ins = [x if create_graph and x._requires_grad else Variable.Answer(x.data, None, True) for x in _many(inputs)]
         answer = f(*ins)
+    return ins, _outputs(function, answer), answer
+
+
+def _outputs(function: str, answer: Any) -> Sequence[Any]:
+    """The tensors that f returned, as a list."""
     for i, out in enumerate(_many(answer)):
         if not isinstance(out, Variable):
             raise TypeError(f"{function}: f must return Tensors, its answer {i} is of type {type(out).__name__}")
-    return ins, _many(answer), answer
+    return _many(answer)
 
 
 def _released(answer: Any, create_graph: bool) -> Any:
@@ -298,7 +345,8 @@ def _seed(operation: str, output: Any, gradient: Any, create_graph: bool) -> Any
                 f"{operation}: an output of shape {data.shape} needs its own gradient; only for a single element "
                 "is it 1. Reduce it first (sum, mean) or pass a gradient of its shape"
             )
-        seed = np.ones_like(data)
+        backend.activate(data)
+        seed = np.ones_like(data) if create_graph else backend.ones(1, data).reshape(data.shape)
     elif is_array(gradient) or isinstance(gradient, Variable):
         seed = gradient
     else:

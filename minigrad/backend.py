@@ -1,4 +1,4 @@
-"""Arrays and where they live: the only file that knows NumPy from CuPy.
+"""Arrays and where they live: the file that knows NumPy from CuPy.
 
 Everything else calls NumPy's functions (`np.exp(x)`, `np.where(...)`): a CuPy array answers them itself, through
 `__array_ufunc__` and `__array_function__`. What cannot be reached that way stands here: creating arrays on a
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from minigrad.checks import floating
+from minigrad.checks import count, floating
 
 Array = Any  # numpy.ndarray, cupy.ndarray, or an array type that says its namespace itself
 
@@ -38,10 +38,11 @@ ON_HOST = (np.ndarray, np.generic)  # a tuple: `np.ndarray | np.generic` would b
 
 
 def namespace(array: Array) -> ModuleType:
-    """The module whose functions create arrays of the same kind as `array`: numpy or cupy."""
+    """The module whose functions create arrays of the same kind as `array`, and where it is: numpy or cupy."""
     if isinstance(array, ON_HOST):
         return np
     if is_cupy(array):
+        activate(array)
         return sys.modules["cupy"]
     module: ModuleType = array.__array_namespace__()
     return module
@@ -68,6 +69,21 @@ def to_device(array: Array, device: str) -> Array:
         refuse("bringing an array from the host")
     with cupy.cuda.Device(_cuda_index(device)):
         return cupy.asarray(array)
+
+
+def activate(*arrays: Any) -> None:
+    """Make the GPU that holds these arrays the current one: CuPy computes there, wherever the operands are.
+
+    Raises ValueError where they are on several. What is no array of CuPy's is passed over.
+    """
+    device = None
+    for array in arrays:
+        if is_cupy(array):
+            if device is None:
+                device = array.device
+                device.use()
+            elif array.device != device:
+                raise ValueError(f"expected arrays on one device, not on cuda:{device.id} and {device_of(array)}")
 
 
 def checked_device(device: str) -> str:
@@ -141,6 +157,7 @@ def asarray(data: Any, dtype: DTypeLike | None = None, device: str | None = None
 
     An array keeps its own type; Python floats take the default dtype. The answer never shares memory with `data`.
     """
+    activate(data)
     array = data.copy() if is_array(data) else np.array(data)
     if dtype is None and not is_array(data) and not isinstance(data, np.generic) and array.dtype == np.float64:
         dtype = _default_dtype
@@ -156,14 +173,12 @@ def empty(shape: Any, like: Array, dtype: DTypeLike | None = None) -> Array:
 
     CuPy's `empty_like` and `zeros_like` can't stand for this and `zeros`: they take a shape of () for none given.
     """
-    module = np if like.__class__ is np.ndarray else namespace(like)
-    return module.empty(shape, dtype=dtype or like.dtype)
+    return namespace(like).empty(shape, dtype=dtype or like.dtype)
 
 
 def zeros(shape: Any, like: Array, dtype: DTypeLike | None = None) -> Array:
     """An array of zeros, where `like` is, and of its type unless told."""
-    module = np if like.__class__ is np.ndarray else namespace(like)
-    return module.zeros(shape, dtype=dtype or like.dtype)
+    return namespace(like).zeros(shape, dtype=dtype or like.dtype)
 
 
 def add_at(array: Array, key: Any, values: Any) -> None:
@@ -211,6 +226,7 @@ def read_only(array: Array) -> bool:
 
 def copy_into(target: Array, source: Array) -> None:
     """Write the values of `source` (NumPy's or the target's kind of array) into the array `target`."""
+    activate(target)
     if is_cupy(target) and _alike(target, source):
         target.data.copy_from_device_async(source.data, target.nbytes)  # a quarter of what an assignment costs
         return
@@ -264,7 +280,7 @@ def manual_seed(seed: int) -> np.random.Generator:
 
     The stream is NumPy's on every device, so a seed gives the same initial weights on a CPU and on a GPU.
     """
-    generator = thread.generator = np.random.default_rng(seed)
+    generator = thread.generator = np.random.default_rng(count("manual_seed: seed", seed))
     return generator
 
 
@@ -288,8 +304,16 @@ def given_generator(name: str, generator: Any) -> Any:
 def _cuda_index(device: str) -> int:
     kind, _, index = device.partition(":") if isinstance(device, str) else ("", "", "")
     if kind != "cuda" or not (index.isdigit() or device == "cuda"):
-        raise ValueError(f'device must be "cpu", "cuda" or "cuda:<index>", got {device!r}')
+        hint = "; a type is given as dtype=" if _is_dtype(device) else ""
+        raise ValueError(f'device must be "cpu", "cuda" or "cuda:<index>", got {device!r}{hint}')
     return int(index or 0)
+
+
+def _is_dtype(value: Any) -> bool:
+    try:
+        return value is not None and np.dtype(value) is not None
+    except TypeError:
+        return False
 
 
 @cache

@@ -23,12 +23,15 @@ try:
 except ImportError:  # Windows, where a file that is open can't be removed anyway
     fcntl = None  # type: ignore[assignment]
 
+NOTHING: Any = object()
+"""Stands for an argument that was not given: None can be saved."""
+
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 __all__ = ["CheckpointError", "load", "save"]
 
 
-def save(path: PathLike, tree_or_object: Any = None, /, **parts: Any) -> None:
+def save(path: PathLike, tree_or_object: Any = NOTHING, /, **parts: Any) -> None:
     """Save a run, or anything, in one file.
 
     path: where to; a link is followed. The folder must be there. A file that is replaced hands on its permissions.
@@ -46,10 +49,11 @@ def save(path: PathLike, tree_or_object: Any = None, /, **parts: Any) -> None:
     the machine has to run on for some seconds for that. What a killed process leaves behind is removed by the next save
     to the same path.
 
-    Raises TypeError for what cannot be saved, ValueError for a tree that is nested too deep or is too long without its
-    arrays (100 MB), and OSError, with the system's number, where the disk is full, the folder not writable, or the path
-    that of a folder, a pipe or a device. What the path held is then unchanged; only where the disk fails in the last
-    step, flushing the folder, is the new file there, and the error says so.
+    Raises TypeError for what cannot be saved, and where nothing is given (None can be, and is saved); ValueError for a
+    tree that is nested too deep or is too long without its arrays (100 MB); and OSError, with the system's number,
+    where the disk is full, the folder not writable, or the path that of a folder, a pipe or a device. What the path
+    held is then unchanged; only where the disk fails in the last step, flushing the folder, is the new file there, and
+    the error says so.
 
     >>> import minigrad as mg, nn, optim, tempfile, os
     >>> model = nn.Sequential(nn.Linear(2, 3), nn.Dropout(), nn.Linear(3, 1))
@@ -60,8 +64,8 @@ def save(path: PathLike, tree_or_object: Any = None, /, **parts: Any) -> None:
     >>> mg.load(path, model=model, optimizer=optimizer, random=random)
     {'step': 17, 'history': [(0.7, 0.5)]}
     """
-    if parts and tree_or_object is not None:
-        raise TypeError("save: give one object, or parts by name, not both")
+    if (tree_or_object is NOTHING) is not bool(parts):
+        raise TypeError(f"save: give one object, or parts by name, {'not both' if parts else 'got nothing to save'}")
     whole = {name: _state(part) for name, part in parts.items()} if parts else _state(tree_or_object)
     place = _real("save", path)
     text, arrays = tree.dumps(whole)

@@ -31,6 +31,8 @@ def within(low: float, high: float = math.inf, *, open_low: bool = False, open_h
     """A check that a number lies between bounds, which are allowed unless open. NaN never does."""
 
     def check(name: str, value: Any) -> float | int:
+        if type(value) is not float and getattr(value, "requires_grad", False):
+            raise TypeError(f"{name} requires a gradient, but has no derivative here; its detach() is a constant")
         checked = number(name, value)
         above = checked > low if open_low else checked >= low
         below = checked < high if open_high else checked <= high

@@ -220,7 +220,8 @@ class _Shape:
                     error = error or raised
         if error is None:
             return made
-        if type(error).__module__.startswith("cupy") or "stream captur" in str(error) or "is capturing" in str(error):
+        cupys = type(error).__module__.startswith("cupy") and not isinstance(error, MemoryError)
+        if cupys or "stream captur" in str(error) or "is capturing" in str(error):
             raise RuntimeError(
                 f"capture: the step did something that a graph can't record ({error}). It must not read values of the "
                 "device (item, float, bool, numpy, printing), bring arrays from the host, nor use CuPy's own products "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad import backend
-from minigrad.autograd import grad
+from minigrad.autograd import _gradients
 from minigrad.checks import NONNEGATIVE, POSITIVE, from_one, function
 from minigrad.tape import Variable, described
 
@@ -79,14 +79,6 @@ def _outputs(f: Callable[..., Any], xs: Sequence[Any]) -> list[Any]:
     if not floating:
         raise TypeError("gradcheck: f returned no floating-point Tensor")
     return floating
-
-
-def _gradients(outs: Sequence[Any], xs: Sequence[Any], vs: Sequence[Any], create_graph: bool) -> list[Any]:
-    pairs = [(out, v) for out, v in zip(outs, vs, strict=True) if out._requires_grad]
-    found: Sequence[Any] = [None] * len(xs)
-    if pairs:
-        found = grad([out for out, _ in pairs], list(xs), [v for _, v in pairs], create_graph, allow_unused=True)
-    return [Variable.Answer(np.zeros_like(x.data)) if g is None else g for g, x in zip(found, xs, strict=True)]
 
 
 def _random(rng: np.random.Generator, like: Any) -> Any:

@@ -102,8 +102,11 @@ def together(arrays: Sequence[Any]) -> bool:
     first = arrays[0]
     if not backend.is_cupy(first) or first.dtype.char not in "fd":
         return False
-    same = (backend.is_cupy(a) and a.dtype == first.dtype and a.device == first.device for a in arrays)
-    return all(same) and all(a.flags.c_contiguous for a in arrays)
+    kind, dtype, device = type(first), first.dtype, first.device
+    for a in arrays:
+        if type(a) is not kind or a.dtype != dtype or a.device != device or not a.flags.c_contiguous:
+            return False
+    return True
 
 
 def norms(arrays: Sequence[Any]) -> Any:
@@ -127,19 +130,18 @@ def _reduced(kind: str, arrays: Sequence[Any]) -> Any:
     for group, chunks, count in _groups(arrays, answer):
         scratch = backend.empty(chunks, answer)
         group["sums"] = scratch.data.ptr
-        with answer.device:
-            argument = (backend.struct(group),)
-            of_chunks((min(chunks, BLOCKS),), (THREADS,), argument)
-            of_arrays((count,), (THREADS,), argument)
+        argument = (backend.struct(group),)
+        of_chunks((min(chunks, BLOCKS),), (THREADS,), argument)
+        of_arrays((count,), (THREADS,), argument)
     return answer
 
 
 def multiply(arrays: Sequence[Any], factor: Any) -> None:
     """x ← factor · x for each array; the factor is an array of one element, and lies `together` with them."""
     kernel = KERNELS["multiplied", "sum", factor.dtype.char]
+    backend.activate(factor)
     for group, chunks, _ in _groups(arrays, factor, step=0):
-        with factor.device:
-            kernel((min(chunks, BLOCKS),), (THREADS,), (backend.struct(group),))
+        kernel((min(chunks, BLOCKS),), (THREADS,), (backend.struct(group),))
 
 
 def _groups(arrays: Sequence[Any], numbers: Any, step: int = 1) -> Iterator[tuple[Any, int, int]]:

@@ -92,6 +92,7 @@ class RowSparse:
 
     def coalesced(self) -> RowSparse:
         """The same gradient in new arrays: each row once, in ascending order, with the sum of its values."""
+        backend.activate(self.rows)
         if bool((self.rows[1:] > self.rows[:-1]).all()):
             return self.copy()
         rows, places = np.unique(self.rows, return_inverse=True)

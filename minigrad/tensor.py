@@ -35,9 +35,11 @@ def tensor(data: Any, dtype: DTypeLike | None = None, device: str | None = None,
 
 def as_array(data: Any) -> Any:
     """The array of a tensor, an array itself, or a new array from numbers: shared where there is one already."""
-    if isinstance(data, Variable):
-        return data.data
-    return data if backend.is_array(data) else tensor(data).data
+    array = raw(data)
+    if not backend.is_array(array):
+        return tensor(array).data
+    backend.activate(array)
+    return array
 
 
 class Tensor(Variable):
@@ -251,8 +253,7 @@ class Tensor(Variable):
                 raise RuntimeError("a leaf that requires a gradient can be written in place only inside no_grad()")
             return operation(self, other)
         answer = operation(self, other)
-        if not np.can_cast(answer.dtype, self.dtype, "same_kind"):
-            raise TypeError(f"in-place arithmetic: a result of type {answer.dtype} does not fit a {self.dtype} tensor")
+        _check_fits("in-place arithmetic", answer.data, self.data)
         self._write(..., answer)
         return self
 
@@ -267,6 +268,27 @@ class Tensor(Variable):
 
     def __itruediv__(self, other: Any) -> Tensor:  # type: ignore[misc]
         return self._in_place(other, ops.divide)
+
+    def __ifloordiv__(self, other: Any) -> Tensor:  # type: ignore[misc]
+        return self._in_place(other, ops.floor_divide)
+
+    def __imod__(self, other: Any) -> Tensor:  # type: ignore[misc]
+        return self._in_place(other, ops.remainder)
+
+    def __ipow__(self, other: Any) -> Tensor:  # type: ignore[misc]
+        return self._in_place(other, ops.power)
+
+    def __imatmul__(self, other: Any) -> Tensor:  # type: ignore[misc]
+        return self._in_place(other, ops.matmul)
+
+    def __iand__(self, other: Any) -> Tensor:  # type: ignore[misc]
+        return self._in_place(other, ops.bitwise_and)
+
+    def __ior__(self, other: Any) -> Tensor:  # type: ignore[misc]
+        return self._in_place(other, ops.bitwise_or)
+
+    def __ixor__(self, other: Any) -> Tensor:  # type: ignore[misc]
+        return self._in_place(other, ops.bitwise_xor)
 
     # --- operations
 
@@ -358,7 +380,10 @@ class Tensor(Variable):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         """`np.exp(t)` and `array * t` are recorded like `mg.exp(t)` and `t * array`."""
         operation = _OPERATIONS.get(ufunc)
-        if method != "__call__" or operation is None or options:
+        plain = method == "__call__" and not options
+        if plain and operation is None and out is None and ufunc.nout == 1 and not _wants_gradient(*inputs):
+            return Tensor(_whole(ufunc(*map(raw, inputs))))
+        if not plain or operation is None:
             name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
             raise _not_recorded(name, options)
         answer = operation(*inputs)
@@ -366,15 +391,16 @@ class Tensor(Variable):
             return answer
         if isinstance(out[0], Variable) or answer.requires_grad:
             raise RuntimeError(f"np.{ufunc.__name__}: `out` can't be a Tensor, nor take a result that is on the tape")
+        _check_fits(f"np.{ufunc.__name__}: `out`", answer.data, out[0])
         out[0][...] = answer.data
         return out[0]
 
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         """`np.mean(t, axis=0)` is recorded like `mg.mean(t, axis=0)`; `np.shape(t)` is that of the array."""
         if function in _OF_VALUES:
-            return function(*map(raw, args), **options)
+            return function(*map(raw, args), **{name: raw(value) for name, value in options.items()})
         operation = _OPERATIONS.get(function)
-        if operation is None:
+        if operation is None or (operation is _round and _wants_gradient(*args)):
             raise _not_recorded(function.__name__, {})
         try:
             return operation(*args, **options)
@@ -382,11 +408,48 @@ class Tensor(Variable):
             raise TypeError(f"np.{function.__name__} on a Tensor: {error}") from error
 
 
+def _wants_gradient(*values: Any) -> bool:
+    return grad_mode.enabled and any(isinstance(value, Variable) and value._requires_grad for value in values)
+
+
+def _whole(value: Any) -> Any:
+    """An array, also of what NumPy gives for a single element."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+def _check_fits(what: str, answer: Any, place: Any) -> None:
+    """Raise where NumPy would not write `answer` into `place` either, as it would lose or repeat something."""
+    if not np.can_cast(answer.dtype, place.dtype, "same_kind"):
+        raise TypeError(f"{what}: a result of type {answer.dtype} can't be written into one of {place.dtype}")
+    if answer.shape != place.shape:
+        raise ValueError(f"{what}: a result of shape {answer.shape} can't be written into one of shape {place.shape}")
+
+
+def _round(a: Any, decimals: int = 0) -> Tensor:
+    return Tensor(_whole(np.round(raw(a), decimals)))
+
+
+def _hstack(tup: Any) -> Any:
+    arrays = [a if a.ndim else ops.reshape(a, 1) for a in _operands(tup)]
+    return ops.concatenate(arrays, 0 if arrays[0].ndim == 1 else 1)
+
+
+def _vstack(tup: Any) -> Any:
+    return ops.concatenate([a if a.ndim > 1 else ops.reshape(a, (1, -1)) for a in _operands(tup)])
+
+
+def _operands(values: Any) -> list[Any]:
+    return [value if hasattr(value, "ndim") else np.asarray(value) for value in values]
+
+
 _OPERATIONS = {getattr(np, name): getattr(ops, name) for name in ops.__all__ if hasattr(np, name)}
 _OPERATIONS |= {np.amax: ops.max, np.amin: ops.min, np.linalg.norm: ops.norm}
+_OPERATIONS |= {np.round: _round, np.around: _round, np.hstack: _hstack, np.vstack: _vstack}
 """NumPy's functions, and the operations that stand for them where an argument is a Tensor."""
 
-_OF_VALUES = {np.allclose, np.array_equal, np.isclose, np.ndim, np.shape, np.size}
+_OF_VALUES = {
+    np.allclose, np.argsort, np.array_equal, np.count_nonzero, np.isclose, np.ndim, np.shape, np.size
+}  # fmt: skip
 """NumPy's functions whose answers have no gradient: they get the arrays."""
 
 

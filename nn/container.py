@@ -53,7 +53,7 @@ class Sequential(Module, MutableSequence[Any]):
     as in torch. A slice keeps the names. `a + b`, `a * 3` and `3 * a` are new ones of the same layers.
 
     Raises TypeError for what is no module or function, IndexError for an index that there is not, ValueError for a name
-    that is empty or has a dot.
+    that is empty, has a dot, or is that of another attribute, such as "training".
 
     >>> import nn
     >>> nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
@@ -85,7 +85,13 @@ class Sequential(Module, MutableSequence[Any]):
         yield from super()._members()
         yield from self._layers.items()
 
+    def _shown(self) -> Iterator[tuple[str, str]]:
+        for name, layer in self._layers.items():
+            yield name, repr(layer) if isinstance(layer, Module) else getattr(layer, "__name__", repr(layer))
+
     def _place(self, name: str, module: Any) -> None:
+        if name in vars(self) or not callable(getattr(type(self), name, callable)):  # one of a method's name is a key
+            raise ValueError(f"{type(self).__name__}: no layer can be called {name!r}, the name of an attribute")
         self._layers[name] = _checked(self, name, module, Callable)
 
     def __getattr__(self, name: str) -> Any:

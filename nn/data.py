@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad import Tensor, backend, tensor
 from minigrad.checks import Checked, count, flag, from_one, function, optional
-from minigrad.tape import Variable
+from minigrad.tape import Variable, raw
 from minigrad.tensor import as_array
 
 
@@ -72,24 +72,24 @@ class DataLoader(Checked):
             self.arrays = [as_array(part) for part in (data if isinstance(data, tuple) else [data])]
         self.batch_size, self.shuffle, self.drop_last, self.seed = batch_size, shuffle, drop_last, seed
         if not len(self):
-            raise ValueError(f"DataLoader: no batch of {batch_size} in {self.length} examples, and drop_last is set")
+            raise ValueError(f"DataLoader: no batch of {batch_size} in {self.examples} examples, and drop_last is set")
         self.epoch = 0
         self.given = 0  # examples of this epoch that were handed out
         self._latest: object = None  # the iterator that epoch and given speak of, until its end
 
     @property
-    def length(self) -> int:
+    def examples(self) -> int:
         """How many examples there are now."""
         return _length(self.dataset, self.arrays)
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        whole, rest = divmod(self.length, self.batch_size)
+        whole, rest = divmod(self.examples, self.batch_size)
         return whole if self.drop_last or not rest else whole + 1
 
     def order(self, epoch: int) -> np.ndarray[Any, Any]:
         """The examples in the order of an epoch: a function of the seed and the epoch alone."""
-        n = self.length
+        n = self.examples
         return np.random.default_rng((self.seed, epoch)).permutation(n) if self.shuffle else np.arange(n)
 
     def __iter__(self) -> Iterator[Any]:
@@ -124,36 +124,32 @@ class DataLoader(Checked):
         return {"epoch": self.epoch, "given": self.given, "seed": self.seed, **self._shared()}
 
     def _shared(self) -> dict[str, int]:
-        return {"batch_size": self.batch_size, "examples": self.length, "shuffle": self.shuffle}
+        return {"batch_size": self.batch_size, "examples": self.examples, "shuffle": self.shuffle}
 
     def load_state_dict(self, state_dict: Mapping[str, int]) -> None:
         """Go on, with the next `iter`, from where a saved loader over the same data, in batches as large, stood.
-
-        An older state, which has the batches handed out as `position`, is taken too.
 
         Raises ValueError for other batches, another number of examples or another `shuffle`, and for more given than
         there is, TypeError for what is no dictionary of whole numbers; nothing has changed then.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"DataLoader.load_state_dict: expected a dictionary, got a {type(state_dict).__name__}")
-        place = "position" if "position" in state_dict else "given"
-        missing = {"epoch", place, "seed"} - set(state_dict)
+        missing = {"epoch", "given", "seed"} - set(state_dict)
         if missing:
             raise ValueError(f"DataLoader: the state lacks {sorted(missing)}")
         try:
-            epoch, done, seed = (operator.index(state_dict[key]) for key in ("epoch", place, "seed"))
+            epoch, given, seed = (operator.index(state_dict[key]) for key in ("epoch", "given", "seed"))
         except TypeError:
             raise TypeError(f"DataLoader.load_state_dict: expected whole numbers, got {dict(state_dict)}") from None
         for key, own in self._shared().items():
             if state_dict.get(key, own) != own:
                 raise ValueError(f"DataLoader: the state is of {key} {state_dict[key]}, this loader has {own}")
-        size, most = (self.batch_size, len(self)) if place == "position" else (1, self.length)
-        if epoch < 0 or seed < 0 or not 0 <= done <= most:
+        if epoch < 0 or seed < 0 or not 0 <= given <= self.examples:
             raise ValueError(
-                f"DataLoader: the state has epoch {epoch}, {place} {done}, seed {seed}; expected none below 0, and "
-                f"{place} at most {most}"
+                f"DataLoader: the state has epoch {epoch}, given {given}, seed {seed}; expected none below 0, and "
+                f"given at most {self.examples}"
             )
-        self.epoch, self.given, self.seed, self._latest = epoch, min(done * size, self.length), seed, None
+        self.epoch, self.given, self.seed, self._latest = epoch, given, seed, None
 
 
 def _length(data: Any, arrays: Sequence[Any] | None) -> int:
@@ -165,6 +161,11 @@ def _length(data: Any, arrays: Sequence[Any] | None) -> int:
             )
         if not len(data):
             raise ValueError("DataLoader: the dataset is empty")
+        ranks = {np.ndim(part) for part in data[:2] if backend.is_array(raw(part))} if isinstance(data, list) else set()
+        if len(ranks) > 1:
+            raise TypeError(
+                "DataLoader: a list is a dataset of examples; to take arrays side by side, give a tuple of them"
+            )
         return len(data)
     lengths = {array.shape[:1] for array in arrays}
     if len(lengths) != 1 or lengths & {(), (0,)}:

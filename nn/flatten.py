@@ -7,6 +7,7 @@ from typing import Any
 
 from minigrad import ops
 from minigrad.checks import integer
+from nn.functional import operand
 from nn.module import Module
 
 
@@ -34,6 +35,7 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Any:
         """x with those axes as one."""
+        x = operand("Flatten", "x", x)
         ndim = max(x.ndim, 1)
         for axis in (self.start_dim, self.end_dim):
             if not -ndim <= axis < ndim:

@@ -14,11 +14,11 @@ import numpy as np
 
 from minigrad import backend, ops
 from minigrad import sparse as row_sparse
-from minigrad.checks import FINITE, UNIT, integer, one_of, optional, whole, within
+from minigrad.checks import FINITE, NONNEGATIVE, UNIT, integer, one_of, optional, whole, within
 from minigrad.ops import elu, gelu, leaky_relu, linear, relu, sigmoid, silu, tanh
 from minigrad.ops import layers as fused
 from minigrad.ops.index import positions
-from minigrad.tape import Variable, differentiable, explaining, raw
+from minigrad.tape import Variable, constant, differentiable, explaining, raw
 from minigrad.tensor import as_array
 from nn.parameter import named_array
 
@@ -36,14 +36,14 @@ REDUCTION = one_of("none", "mean", "sum")
 REDUCTION_OR_BATCHMEAN = one_of("none", "mean", "sum", "batchmean")
 
 
-def _operand(name: str, argument: str, value: Any) -> Any:
+def operand(name: str, argument: str, value: Any) -> Any:
     """A Tensor as it is, anything else as an array."""
     return value if isinstance(value, Variable) else named_array(f"{name}: {argument}", value)
 
 
 def _operands(name: str, **values: Any) -> list[Any]:
     """Each a Tensor, an array, or None."""
-    return [value if value is None else _operand(name, argument, value) for argument, value in values.items()]
+    return [value if value is None else operand(name, argument, value) for argument, value in values.items()]
 
 
 # --- activations
@@ -52,14 +52,14 @@ def _operands(name: str, **values: Any) -> list[Any]:
 @explaining
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + exp(beta · x)) / beta, and x itself where beta · x is above `threshold`."""
-    input, beta = _operand("softplus", "input", input), FINITE("softplus: beta", beta)
+    input, beta = operand("softplus", "input", input), FINITE("softplus: beta", beta)
     scaled = input * beta
     return ops.where(scaled > within(-math.inf)("softplus: threshold", threshold), input, ops.softplus(scaled) / beta)
 
 
 def _prepared(name: str, input: Any, dim: int | None, dtype: Any) -> tuple[Any, int]:
     """The input, converted, and its axis."""
-    input = _operand(name, "input", input)
+    input = operand(name, "input", input)
     if dim is None:
         dim = 0 if input.ndim in (0, 1, 3) else 1
     return input if dtype is None else ops.astype(input, dtype), dim
@@ -89,11 +89,15 @@ def dropout(input: Any, p: float = 0.5, training: bool = True) -> Any:
     """In training, each element 0 with probability p and the others times 1 / (1 - p); else the input itself.
 
     Drawn from the stream that `minigrad.manual_seed` seeds; every device and type drops the same.
+
+    p: in [0, 1]; 0.5 by default.
+
+    Raises ValueError for another p, TypeError, in training, for an input that is not of a floating-point type.
     """
     p = UNIT("dropout: p", p)
     if not training or p == 0:
         return input
-    return fused.dropout(_operand("dropout", "input", input), p)
+    return fused.dropout(operand("dropout", "input", input), p)
 
 
 def checked_row(name: str, index: int | None, rows: int) -> int | None:
@@ -122,7 +126,7 @@ def embedding(
 
     Raises TypeError for indices that are not integers; on the CPU, IndexError for one out of range.
     """
-    indices, weight = named_array("embedding: input", input), _operand("embedding", "weight", weight)
+    indices, weight = named_array("embedding: input", input), operand("embedding", "weight", weight)
     array = raw(weight)
     if padding_idx is not None:
         padding_idx = checked_row("embedding: padding_idx", padding_idx, len(array))
@@ -153,8 +157,17 @@ def _scaled_backward(x: Any, factor: Any) -> Any:
 def layer_norm(
     input: Any, normalized_shape: Sequence[int], weight: Any = None, bias: Any = None, eps: float = 1e-5
 ) -> Any:
-    """(x - E[x]) / √(Var[x] + eps) · weight + bias, mean and variance over the last axes, of `normalized_shape`."""
+    """(x - E[x]) / √(Var[x] + eps) · weight + bias, mean and variance over the last axes, of `normalized_shape`.
+
+    normalized_shape: the lengths of those axes.
+    weight, bias: of that shape; None for 1 and 0.
+    eps: ≥ 0; 1e-5 by default.
+
+    Raises ValueError for an input of other last axes, a weight or bias of another shape, and an eps that is negative or
+    not finite.
+    """
     shape = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+    eps = NONNEGATIVE("layer_norm: eps", eps)
     input, weight, bias = _operands("layer_norm", input=input, weight=weight, bias=bias)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm: expected an input whose last axes are {shape}, got shape {input.shape}")
@@ -180,9 +193,10 @@ def batch_norm(
     training: take mean and variance from the batch, and move the running ones, where given, towards them:
         running = (1 - momentum) · running + momentum · batch, with the unbiased variance. Else use the running ones.
 
-    Raises ValueError for other shapes, for fewer than two values in a channel in training, and for a momentum outside
-    [0, 1].
+    Raises ValueError for other shapes, for fewer than two values in a channel in training, for a momentum outside
+    [0, 1] and for an eps that is negative or not finite.
     """
+    eps = NONNEGATIVE("batch_norm: eps", eps)
     input, weight, bias = _operands("batch_norm", input=input, weight=weight, bias=bias)
     running_mean, running_var = _operands("batch_norm", running_mean=running_mean, running_var=running_var)
     if input.ndim < 2:
@@ -237,7 +251,7 @@ def _reduced(name: str, losses: Any, reduction: str) -> Any:
 
 def _pair(name: str, input: Any, target: Any) -> tuple[Any, Any]:
     """Input and target as tensors or arrays of the same shape."""
-    input, target = _operand(name, "input", input), _operand(name, "target", target)
+    input, target = operand(name, "input", input), operand(name, "target", target)
     if input.shape != target.shape:
         raise ValueError(f"{name}: input of shape {input.shape} and target of shape {target.shape} must agree")
     return input, target
@@ -247,11 +261,13 @@ def _weighted(name: str, losses: Any, weight: Any, reduction: str) -> Any:
     """`losses` times weights of their shape, if there are any, reduced; "mean" divides by the sum of the weights."""
     if weight is None:
         return _reduced(name, losses, reduction)
-    weight = _operand(name, "weight", weight)
+    weight = operand(name, "weight", weight)
     if weight.shape != losses.shape:
         raise ValueError(f"{name}: expected a weight of shape {losses.shape}, got {weight.shape}")
     if reduction != "mean":
         return _reduced(name, losses * weight, reduction)
+    if not losses.size:
+        raise ValueError(f"{name}: an empty batch has no mean loss")
     return ops.sum(losses * weight) / ops.sum(weight)
 
 
@@ -272,7 +288,7 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean", weight: Any = 
     weight: a factor for each element; "mean" then divides by their sum.
     """
     if reduction == "mean" and weight is None:
-        return ops.mean_squared_error(_operand("mse_loss", "input", input), _operand("mse_loss", "target", target))
+        return ops.mean_squared_error(operand("mse_loss", "input", input), operand("mse_loss", "target", target))
     input, target = _pair("mse_loss", input, target)
     return _weighted("mse_loss", ops.square(input - target), weight, reduction)
 
@@ -283,7 +299,8 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
 
     Raises ValueError for a negative beta.
     """
-    if NOT_NEGATIVE("smooth_l1_loss: beta", beta) == 0:
+    beta = NOT_NEGATIVE("smooth_l1_loss: beta", beta)
+    if beta == 0:
         return l1_loss(input, target, reduction=reduction)
     input, target = _pair("smooth_l1_loss", input, target)
     return _reduced("smooth_l1_loss", _huber(input - target, beta) / beta, reduction)
@@ -322,7 +339,7 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, *, reducti
     Raises ValueError (on the CPU) for inputs outside [0, 1].
     """
     name = "binary_cross_entropy"
-    losses = fused.binary_cross_entropy(_operand(name, "input", input), _operand(name, "target", target))
+    losses = fused.binary_cross_entropy(operand(name, "input", input), operand(name, "target", target))
     return _reduced(name, _scaled(name, losses, weight), reduction)
 
 
@@ -347,7 +364,7 @@ def _scaled(name: str, losses: Any, weight: Any) -> Any:
     """`losses` times a weight that is broadcast to them."""
     if weight is None:
         return losses
-    weight = _operand(name, "weight", weight)
+    weight = operand(name, "weight", weight)
     lengths = zip(reversed(weight.shape), reversed(losses.shape), strict=False)
     if weight.ndim > losses.ndim or any(n not in (1, of_losses) for n, of_losses in lengths):
         raise ValueError(f"{name}: weights of shape {weight.shape} don't fit losses of shape {losses.shape}")
@@ -375,7 +392,7 @@ def cross_entropy(
     Raises ValueError for shapes and an empty batch, TypeError for labels that are no integers, IndexError (on the CPU)
     for labels out of range.
     """
-    input = _operand("cross_entropy", "input", input)
+    input = operand("cross_entropy", "input", input)
     labels = target.data if isinstance(target, Variable) else named_array("cross_entropy: target", target)
     if ignore_index.__class__ is not int:
         ignore_index = integer("cross_entropy: ignore_index", ignore_index)
@@ -399,13 +416,13 @@ def cross_entropy(
 def nll_loss(input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> Any:
     """-weight[target] · input[target] for log probabilities; arguments, shapes and errors as of `cross_entropy`."""
     name = "nll_loss"
-    input, labels = _operand(name, "input", input), named_array(f"{name}: target", target)
+    input, labels = operand(name, "input", input), named_array(f"{name}: target", target)
     return _label_loss(name, input, labels, weight, integer(f"{name}: ignore_index", ignore_index), 0.0, reduction)
 
 
 def _class_weights(name: str, weight: Any, input: Any, axis: int) -> Any:
     """Factors of the classes, shaped to multiply the input."""
-    array = named_array(f"{name}: weight", weight)
+    array = named_array(f"{name}: weight", constant(name, "weight", weight))
     if array.shape != input.shape[axis : axis + 1]:
         raise ValueError(f"{name}: weight of shape {array.shape} for {input.shape[axis]} classes")
     return array.reshape(-1, *(1,) * (input.ndim - axis - 1))
@@ -438,6 +455,11 @@ def _label_loss(
 
 
 def _check_labels(name: str, input: Any, labels: Any, axis: int, ignore_index: int) -> None:
+    if labels.shape == input.shape and labels.dtype.kind in "iu" and labels.ndim:
+        raise ValueError(
+            f"{name}: labels of shape {labels.shape}, that of the input; as probabilities, which cross_entropy takes,"
+            " one-hot labels must be floats: target.astype(float)"
+        )
     if axis < 0 or labels.shape != input.shape[:axis] + input.shape[axis + 1 :]:
         raise ValueError(
             f"{name}: labels of shape {labels.shape} for an input of shape {input.shape}: "
@@ -468,6 +490,9 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
 
     log_target: the targets are logarithms of probabilities too.
     reduction: also "batchmean", the sum over the length of the first axis, which is the divergence itself.
+
+    Raises ValueError for another reduction, for shapes that differ and for the mean of an empty batch; TypeError for
+    what is no array of numbers.
     """
     REDUCTION_OR_BATCHMEAN("kl_div: reduction", reduction)
     input, target = _pair("kl_div", input, target)
@@ -488,7 +513,11 @@ def cosine_embedding_loss(
 ) -> Any:
     """1 - cos(input1, input2) where the target is 1, max(0, cos(input1, input2) - margin) where it is -1.
 
-    input1, input2: (rows, features) and target (rows,), or (features,) and ().
+    input1, input2: (rows, features) and target (rows,), or (features,) and (). The target gets no gradient.
+    margin: a finite number; 0 by default.
+
+    Raises ValueError for another reduction, a margin that is not finite, shapes that don't agree and the mean of an
+    empty batch; TypeError for what is no array of numbers.
     """
     name = "cosine_embedding_loss"
     input1, input2 = _pair(name, input1, input2)
@@ -507,7 +536,14 @@ def cosine_embedding_loss(
 
 @explaining
 def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, *, reduction: str = "mean") -> Any:
-    """The input x itself, a distance, where the target is 1, and max(0, margin - x) where it is -1."""
+    """The input x itself, a distance, where the target is 1, max(0, margin - x) where it is -1, both, added, elsewhere.
+
+    input, target: of one shape. The target gets no gradient.
+    margin: a finite number; 1 by default.
+
+    Raises ValueError for another reduction, a margin that is not finite, shapes that differ and the mean of an empty
+    batch; TypeError for what is no array of numbers.
+    """
     name = "hinge_embedding_loss"
     input, target = _pair(name, input, named_array(f"{name}: target", target))
     margin = FINITE(f"{name}: margin", margin)

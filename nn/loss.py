@@ -41,7 +41,9 @@ class Loss(Module):
     def extra_repr(self) -> str:
         """The settings."""
         return ", ".join(
-            f"{k}={v!r}" for k, v in vars(self).items() if k[0] != "_" and isinstance(v, str | int | float)
+            f"{k}={v!r}"
+            for k, v in vars(self).items()
+            if k[0] != "_" and k != "training" and isinstance(v, str | int | float)
         )
 
     def _buffer(self, name: str, weight: Any) -> Buffer | None:

@@ -51,6 +51,9 @@ class Module(Checked):
             def forward(self, x):
                 return self.out(F.relu(self.hidden(x)))
 
+    Only such an attribute is found, not what lies in a list, tuple or dictionary: for several modules there are
+    ModuleList, ModuleDict and Sequential.
+
     training: what `train()` and `eval()` switch, for layers that behave differently (dropout, batch norm).
     _ranges: of the class: what its settings must be. They are checked, by name, whenever they are set.
     """
@@ -411,7 +414,7 @@ class Module(Checked):
                 raise ValueError(f"load_state_dict: {name} can't be written: its array is read-only")
             if value.shape != own[name].shape:
                 raise ValueError(f"load_state_dict: {name} has shape {own[name].shape}, the value {value.shape}")
-            if value.dtype.kind not in "biuf":
+            if value.dtype.kind not in ("biufc" if own[name].dtype.kind == "c" else "biuf"):
                 raise TypeError(f"load_state_dict: {name} is of type {own[name].dtype}, the value of {value.dtype}")
         values = {name: value.copy() for name, value in values.items()}  # they may share memory with what is written
         for name, value in values.items():
@@ -425,8 +428,12 @@ class Module(Checked):
         """The settings that `repr` shows between the brackets."""
         return ""
 
+    def _shown(self) -> Iterator[tuple[str, str]]:
+        """What `repr` shows in lines of their own, by name."""
+        return ((name, repr(child)) for name, child in self._named_children(False))
+
     def __repr__(self) -> str:
-        lines = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._named_children(False)]
+        lines = [f"({name}): {text}".replace("\n", "\n  ") for name, text in self._shown()]
         if not lines:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [line for line in (self.extra_repr(), *lines) if line]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from minigrad import backend
 from minigrad.checks import NONNEGATIVE, UNIT, flag, from_one, list_of, optional
 from nn import functional as F
 from nn.module import Module
@@ -129,6 +130,7 @@ class BatchNorm1d(Module):
 
     def forward(self, x: Any) -> Any:
         """x normalized."""
+        x = F.operand("BatchNorm1d", "x", x)
         if x.ndim not in (2, 3) or x.shape[1] != self.num_features:
             raise ValueError(
                 f"BatchNorm1d: expected shape (batch, {self.num_features}) or (batch, {self.num_features}, length), "
@@ -142,6 +144,7 @@ class BatchNorm1d(Module):
     def _count_batch(self, x: Any) -> float:
         """The momentum of this batch, which is counted where running statistics are."""
         if self.training and self.num_batches_tracked is not None and x.size > self.num_features:
+            backend.activate(self.num_batches_tracked.data)
             self.num_batches_tracked.data += 1
             self.num_batches_tracked.mark_written()
             if self.momentum is None:

@@ -74,6 +74,7 @@ def _values(gradient: Any) -> Any:
 
 def _norm(array: Any, order: float) -> Any:
     """The norm of all elements, an array of shape ()."""
+    backend.activate(array)
     vector = array.ravel()
     if vector.dtype == np.float16:
         vector = vector.astype(np.float32)
@@ -103,6 +104,7 @@ def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any) -> 
         raise ValueError(f"{name}: total_norm must be at least 0, got {norm.item():g}")
     gradients = [p.grad for p in _writable(name, parameters)]
     with np.errstate(invalid="ignore"):
+        backend.activate(norm)
         scale = np.minimum(limit / (norm + 1e-6), 1.0)
         arrays = [_values_in_place(gradient) for gradient in gradients]
         if many.together([scale, *arrays]):
@@ -199,6 +201,7 @@ def _multiply(gradient: Any, factor: Any) -> None:
     array = _values_in_place(gradient)
     if backend.is_array(factor):
         factor = backend.to_device(factor, backend.device_of(array))
+    backend.activate(array)
     np.multiply(array, factor, out=array, casting="same_kind")
 
 

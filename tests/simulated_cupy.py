@@ -154,6 +154,7 @@ class Machine:
         self.launches = []  # name, grid and block of each raw kernel
         self.records = None  # what a capturing stream has recorded
         self.allocated = 0
+        self.device = 0  # the current one
 
     def reads(self):
         """The host reads a value."""
@@ -163,25 +164,29 @@ class Machine:
 
 
 MACHINE = Machine()
+DEVICES = 2
 
 
 class Device:
     """A device, and a context in which it is the current one."""
 
-    def __init__(self, index=0):
-        if index:
+    def __init__(self, index=None):
+        if index not in (None, *range(DEVICES)):
             raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
-        self.id = index
+        self.id = MACHINE.device if index is None else index
+        self.before = []
 
     mem_info = (3 << 30, 4 << 30)
     cublas_handle = 7
     compute_capability = "90"
 
     def __enter__(self):
+        self.before.append(MACHINE.device)
+        self.use()
         return self
 
     def __exit__(self, *_):
-        return None
+        MACHINE.device = self.before.pop()
 
     def __eq__(self, other):
         return isinstance(other, Device) and self.id == other.id
@@ -192,7 +197,7 @@ class Device:
         return f"<CUDA Device {self.id}>"
 
     def use(self):
-        pass
+        MACHINE.device = self.id
 
     def synchronize(self):
         MACHINE.reads()
@@ -281,6 +286,8 @@ class ndarray(StrictArray):  # noqa: N801
         self._array[...] = array
 
     def _computed(self, compute, writes=False):
+        if writes:
+            self._check_current()
         if MACHINE.records is None:
             return self._wrap(compute())
         if writes:
@@ -306,12 +313,19 @@ class ndarray(StrictArray):  # noqa: N801
     def _wrap(self, value):
         if isinstance(value, tuple | list):
             return type(value)(self._wrap(v) for v in value)
-        if isinstance(value, np.generic):
-            return ndarray(np.asarray(value), self.device)
-        if not isinstance(value, np.ndarray):
+        if not isinstance(value, np.generic | np.ndarray):
             return value
+        value = np.asarray(value)
         owner = self if self.base is None else self.base
-        return ndarray(value, self.device, owner if np.may_share_memory(value, owner._array) else None)
+        if np.may_share_memory(value, owner._array):
+            return ndarray(value, self.device, owner)
+        self._check_current()
+        return ndarray(value, self.device)
+
+    def _check_current(self):
+        """Raise where CuPy would compute on another device than this array's, and leave the answer there."""
+        if self.device.id != MACHINE.device:
+            raise RuntimeError(f"an array on device {self.device.id} is used while {MACHINE.device} is the current one")
 
 
 def _brings_from_the_host():
@@ -396,6 +410,7 @@ class Function:
         if argument is None:
             return np.zeros(1, np.uint64)
         if isinstance(argument, ndarray):
+            argument._check_current()
             return np.array([argument.data.ptr], np.uint64)
         if isinstance(argument, np.ndarray) and argument.size != 1:
             raise TypeError("an array of the host as an argument")
@@ -619,8 +634,10 @@ def _creator(name):
 
 
 def asarray(data, dtype=None):
-    if isinstance(data, ndarray):
+    if isinstance(data, ndarray) and data.device.id == MACHINE.device:
         return data if dtype is None or data.dtype == dtype else data.astype(dtype)
+    if isinstance(data, ndarray):
+        return ndarray(np.array(data._array, dtype))
     _brings_from_the_host()
     return ndarray(np.array(data, dtype))
 
@@ -638,8 +655,8 @@ def module():
     cupy.get_default_memory_pool = cupy.get_default_pinned_memory_pool = lambda: POOL
     cupy.__getattr__ = lambda name: getattr(np, name)
     runtime = types.SimpleNamespace(
-        getDeviceCount=lambda: 1,
-        getDevice=lambda: 0,
+        getDeviceCount=lambda: DEVICES,
+        getDevice=lambda: MACHINE.device,
         getDeviceProperties=lambda index: {"name": b"simulated"},
         CUDARuntimeError=CUDARuntimeError,
         streamCaptureModeThreadLocal=1,

@@ -77,8 +77,8 @@ class Kernel:
             launch = self._made[like.dtype] = backend.RawKernel(self.source(like.dtype), self.name)
         size = backend.struct(np.array((n, columns), np.int64))
         grid, block = ((n + ROWS - 1) // ROWS, (32, ROWS)) if self.per_row else (_blocks(n), (THREADS, 1))
-        with like.device:
-            launch((grid,), block, (size, *arguments))
+        backend.activate(like)
+        launch((grid,), block, (size, *arguments))
 
 
 def _blocks(n: int) -> int:

@@ -25,7 +25,9 @@ def matrix_product(a, b):
         return a.dot(b)
     if isinstance(a, Variable) or isinstance(b, Variable):
         return matmul(a, b)  # the method of a raw array would take a Tensor for one
-    return a.dot(b) if backend.thread.recording is None else cublas.matmul(a, b)
+    if backend.thread.recording is None and a.__class__ is b.__class__:
+        return a.dot(b)
+    return cublas.matmul(a, b)
 
 
 def _by_first(g, x1_shape, x2):

@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad import backend
 from minigrad.ops import kernels, loops
-from minigrad.ops.elementwise import erf, raw_erf, select
+from minigrad.ops.elementwise import erf, only_where, raw_erf, select
 from minigrad.tape import Variable, differentiable
 
 __all__ = [
@@ -19,13 +19,15 @@ __all__ = [
 
 
 def _where_positive(g, ans):
-    run = None if isinstance(g, Variable) else loops.compiled(loops.where_positive, g, ans)
-    if run is None:
-        fits = not isinstance(g, Variable) and kernels.fitting(g, ans)
-        return kernels.where_positive(g, ans) if fits else g * (ans > 0)
-    out = np.empty_like(g)
-    run(g.ravel(), ans.ravel(), out.ravel())
-    return out
+    if g.__class__ is np.ndarray:
+        run = loops.compiled(loops.where_positive, g, ans)
+        if run is not None:
+            out = np.empty_like(g)
+            run(g.ravel(), ans.ravel(), out.ravel())
+            return out
+    elif not isinstance(g, Variable) and kernels.fitting(g, ans):
+        return kernels.where_positive(g, ans)
+    return only_where(ans > 0, g)  # where g · (ans > 0) would make NaN of ∞ · 0
 
 
 @differentiable(_where_positive)

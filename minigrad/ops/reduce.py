@@ -12,7 +12,7 @@ from minigrad.backend import ON_HOST
 from minigrad.ops import loops
 from minigrad.ops.elementwise import absolute, not_equal, select
 from minigrad.ops.shape import broadcast_to, flipped, reshape, transpose
-from minigrad.tape import differentiable, explaining
+from minigrad.tape import constant, differentiable, explaining
 
 FEW = 4096
 """Up to so many elements, writing a repeated array costs less than making the view of it."""
@@ -293,7 +293,7 @@ def _by_power(g, ans, x, ord, axis, keepdims):
 
 
 @differentiable(_by_power)
-def power_norm(x, ord, axis, keepdims):
+def _norm(x, ord, axis, keepdims):
     if x.dtype == np.float16:  # whose squares may be beyond it
         return np.linalg.norm(x.astype(np.float32), None if ord == 2 else ord, axis, keepdims).astype(x.dtype)
     return np.linalg.norm(x, None if ord == 2 else ord, axis, keepdims)
@@ -310,7 +310,8 @@ def norm(x, ord=None, axis=None, keepdims=False) -> Any:
     Raises ValueError for another ord, and for more than two axes.
     """
     if ord is None and (axis is None or isinstance(axis, int)):
-        return power_norm(x, 2, axis, keepdims)
+        return _norm(x, 2, axis, keepdims)
+    ord = constant("norm", "ord", ord)
     axes = normalized_axes(axis, x.ndim)
     if isinstance(ord, str) and len(axes) != 2:
         raise ValueError(f"norm: ord {ord!r} is for matrices, got axis {axis} of shape {x.shape}")
@@ -319,7 +320,7 @@ def norm(x, ord=None, axis=None, keepdims=False) -> Any:
     if len(axes) != 2:
         raise ValueError(f"norm: ord {ord!r} over axis {axis} of shape {x.shape}: expected one axis or two")
     if ord in (None, "fro"):
-        return power_norm(x, 2, axis, keepdims)
+        return _norm(x, 2, axis, keepdims)
     if ord not in (1, -1, math.inf, -math.inf):
         raise ValueError(f'norm: for matrices, ord must be None, "fro", 1, -1, inf or -inf, got {ord!r}')
     summed, kept = axes if abs(ord) == 1 else axes[::-1]
@@ -334,7 +335,7 @@ def _vector_norm(x, ord, axis, keepdims):
         return sum(absolute(x), axis=axis, keepdims=keepdims)
     if math.isinf(ord):
         return (max if ord > 0 else min)(absolute(x), axis=axis, keepdims=keepdims)
-    return power_norm(x, ord, axis, keepdims)
+    return _norm(x, ord, axis, keepdims)
 
 
 @differentiable()

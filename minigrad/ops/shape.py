@@ -191,7 +191,7 @@ def _framed(shape, pad_width):
 
 
 @differentiable(lambda g, a_shape, pad_width: g[_framed(a_shape, pad_width)[1]])
-def constant_pad(a, pad_width, constant_values):
+def _pad(a, pad_width, constant_values):
     large = a.size >= loops.MANY and a.__class__ is np.ndarray  # np.pad writes no element twice, but takes many calls
     if large or not isinstance(constant_values, NUMBER):
         return np.pad(a, pad_width, constant_values=constant_values) if pad_width else a.copy()
@@ -215,7 +215,7 @@ def pad(array, pad_width, mode="constant", constant_values=0) -> Any:
     else:
         widths = tuple(map(tuple, np.broadcast_to(pad_width, (array.ndim, 2)).tolist()))
     if mode == "constant" or not array.ndim:
-        return constant_pad(array, widths, constant_values)
+        return _pad(array, widths, constant_values)
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f'pad: mode must be "constant", "edge", "reflect", "symmetric" or "wrap", got {mode!r}')
     for axis, width in enumerate(widths):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+import nn.functional as F
 from minigrad.tape import differentiable
 
 rng = np.random.default_rng(0)
@@ -159,6 +160,7 @@ def test_inside_no_grad_too():
         (lambda: mg.grad(X.sum(), {"x": X.detach()}), RuntimeError, "grad: input 0 does not require a gradient"),
         (lambda: X.sum().backward(np.array(1j)), TypeError, "backward: a gradient of type complex128 for .* float64"),
         (lambda: mg.hessian(linear, X), ValueError, r"hessian: f must return a single element"),
+        (lambda: mg.hessian(lambda x: 3.0, X), TypeError, "hessian: f must return Tensors, .* type float"),
         (lambda: mg.jacobian(linear, [1.0, 2.0]), TypeError, "jacobian: input 0: expected a Tensor, got float"),
         (lambda: mg.jacobian(lambda x: x.numpy(), X), TypeError, "jacobian: f must return Tensors, .* ndarray"),
     ],
@@ -297,6 +299,13 @@ def test_gradcheck_leaves_everything_as_it_was():
     np.testing.assert_array_equal(X.numpy(), before)
     assert X.grad is None
     assert mg.default_generator().bit_generator.state == state
+
+
+def test_gradcheck_takes_gradients_of_some_rows():
+    weight, rows = leaf(A), np.array([2, 0, 2])
+    assert mg.gradcheck(lambda w: F.embedding(rows, w, sparse=True) ** 2, weight, order=1)
+    with pytest.raises(RuntimeError, match="sparse=False"):
+        mg.gradcheck(lambda w: F.embedding(rows, w, sparse=True) ** 2, weight)
 
 
 @pytest.mark.parametrize(

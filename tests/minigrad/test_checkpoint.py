@@ -81,12 +81,12 @@ def test_trees_come_back_exactly(tree):
     assert same(round_trip(tree), tree)
 
 
-@given(st.dictionaries(st.text(min_size=1, max_size=5), TREES, max_size=4))
+@given(st.dictionaries(st.text(min_size=1, max_size=5), TREES, min_size=1, max_size=4))
 def test_plain_parts_come_back_exactly(parts):
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "tree")
         mg.save(path, **parts)
-        assert same(mg.load(path), parts or None)
+        assert same(mg.load(path), parts)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: dtype.str)
@@ -94,6 +94,35 @@ def test_arrays_of_every_type_shape_and_layout(dtype):
     shapes = [(), (0,), (5,), (3, 2), (2, 0, 3), (2, 3, 1, 2)]
     tree = {(shape, layout): array(dtype, shape, 0, layout) for shape in shapes for layout in LAYOUTS}
     assert same(round_trip(tree), tree)
+
+
+def test_nothing_is_saved_only_where_none_is_given(tmp_path):
+    path = tmp_path / "run"
+    mg.save(path, [1, 2])
+    with pytest.raises(TypeError, match="save: give one object, or parts by name, got nothing to save"):
+        mg.save(path)
+    with pytest.raises(TypeError, match="save: give one object, or parts by name, not both"):
+        mg.save(path, None, step=3)
+    assert mg.load(path) == [1, 2]
+    mg.save(path, None)
+    assert mg.load(path) is None
+
+
+class Waves(nn.Module):
+    def __init__(self, n):
+        self.weight = nn.Parameter(np.arange(n) * (1 + 2j))
+
+
+def test_a_complex_model_comes_back_or_stays(tmp_path):
+    path, model = tmp_path / "waves", Waves(3)
+    mg.save(path, model)
+    model.weight.data[...] = 0
+    mg.load(path, model)
+    assert model.weight.tolist() == [0, 1 + 2j, 2 + 4j]
+    other = Waves(2)
+    with pytest.raises(mg.CheckpointError, match=r"weight has shape \(2,\), the value \(3,\); nothing was changed"):
+        mg.load(path, other)
+    assert other.weight.tolist() == [0, 1 + 2j]
 
 
 def test_arrays_under_names_that_meet():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad.ops import loops
+from minigrad.ops.elementwise import only_where
 from tests.minigrad.test_operations import quick
 
 SHAPES = [(2, 4096), (4100, 2), (3, 2731), (7, 13, 91), (8193,), (1, 8192)]
@@ -235,3 +236,28 @@ def test_no_rows_give_no_answers(function):
     x = mg.tensor(np.empty((0, 5), np.float32), requires_grad=True)
     function(x, axis=1).sum().backward()
     assert x.grad.shape == (0, 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("size", [6, 600, 9000])
+@pytest.mark.parametrize("how", [found, recorded])
+def test_relu_lets_a_gradient_through_where_it_is_positive_whatever_the_gradient_is(how, size, dtype):
+    if how is found:
+        how = lambda function, x, g: found(function, x, g)[1]
+    x = np.resize(np.array([-1.0, 0.0, -0.0, 2.0, np.inf, np.nan, -np.inf], dtype), size)
+    for g in (np.inf, -np.inf, np.nan, 3.0, -0.0):
+        g = np.full(size, g, dtype)
+        expected = np.where(x > 0, g, 0)
+        np.testing.assert_array_equal(how(mg.relu, x, g), expected)
+        np.testing.assert_array_equal(how(mg.relu, x[::-1], g[::-1]), expected[::-1])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(6,), (3, 200), (3, 3000)])
+def test_only_where_gives_the_bits_of_where(shape, dtype):
+    g = np.resize(np.array(SPECIAL, dtype), shape)
+    for condition in (g > 0, g[:1] > 0, np.array(True)):
+        for x in (g, g[..., ::-1]):
+            found, expected = only_where(condition, x), np.where(condition, x, dtype(0))
+            assert found.dtype == dtype
+            assert found.tobytes() == expected.tobytes()

@@ -1,6 +1,7 @@
 """Tensor: making one, its array, its operators, writing to it, and NumPy's functions on it."""
 
 import copy
+import operator
 
 import numpy as np
 import pytest
@@ -68,6 +69,29 @@ def test_what_is_no_number_is_refused(data, kind, words):
 def test_unknown_devices_are_refused(device):
     with pytest.raises(ValueError, match="device must be"):
         mg.tensor([1.0], device=device)
+
+
+@pytest.mark.parametrize("dtype", ["float64", np.float64, np.dtype("f4")])
+@pytest.mark.parametrize("made", [mg.tensor([1.0]), nn.Linear(1, 1)])
+def test_a_type_given_as_a_device_is_told_where_it_belongs(made, dtype):
+    with pytest.raises(ValueError, match=r"device must be .*; a type is given as dtype="):
+        made.to(dtype)
+
+
+@pytest.mark.parametrize("seed", [1.5, -1, float("nan")])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ValueError, match="manual_seed: seed must be a whole number from 0, got"):
+        mg.manual_seed(seed)
+
+
+@pytest.mark.parametrize("data", [[1.0, 2.0], 3.0, None, "text", mg.tensor([1.0])])
+@pytest.mark.parametrize("cls", [mg.Tensor, mg.Tensor.__mro__[1]])
+def test_the_class_itself_takes_arrays_alone(cls, data):
+    with pytest.raises(
+        TypeError, match=rf"{cls.__name__}: expected an array, got a {type(data).__name__}; minigrad.tensor"
+    ):
+        cls(data)
+    assert mg.Tensor(np.float32(2.0)).tolist() == 2.0
 
 
 # --- the array
@@ -204,6 +228,41 @@ def test_numpys_functions_are_recorded():
     assert np.allclose(x, [1.0, 2.0])
 
 
+def test_numpys_functions_of_values_take_tensors_by_name_too():
+    x = leaf([1.0, 2.0])
+    assert np.allclose(x, b=x)
+    assert np.allclose(b=x, a=[1.0, 2.0])
+    assert np.array_equal(x, a2=x)
+    assert np.argsort(-x, axis=0).tolist() == [1, 0]
+    assert np.count_nonzero(x) == 2
+
+
+@pytest.mark.parametrize("function", [np.floor, np.ceil, np.rint, np.trunc, np.round, np.around, np.exp2])
+def test_numpys_functions_without_an_operation_are_for_what_wants_no_gradient(function):
+    values = np.array([1.4, 2.5, -0.5])
+    for x in (mg.tensor(values), mg.tensor(values)[0]):
+        answer = function(x)
+        assert isinstance(answer, mg.Tensor)
+        assert answer.tolist() == function(x.numpy()).tolist()
+    with mg.no_grad():
+        assert function(leaf(values)).tolist() == function(values).tolist()
+    with pytest.raises(TypeError, match=r"^np\.\w+ is not an operation on Tensors: .*detach\(\)\.numpy\(\)"):
+        function(leaf(values))
+    assert np.round(mg.tensor(values), 1).tolist() == values.tolist()
+
+
+@pytest.mark.parametrize("function", [np.hstack, np.vstack])
+def test_numpys_stacks_are_recorded(function):
+    for shapes in ([(2,), (2,)], [(3, 2), (3, 2)], [(), ()], [(2, 1, 2), (2, 1, 2)]):
+        xs = [leaf(np.arange(np.prod(shape)).reshape(shape)) for shape in shapes]
+        answer = function([*xs, xs[0].numpy()])
+        np.testing.assert_array_equal(answer.numpy(), function([x.numpy() for x in (*xs, xs[0])]))
+        (answer * answer).sum().backward()
+        for x in xs:
+            np.testing.assert_array_equal(x.grad.numpy(), 2 * x.numpy())
+    assert function([leaf([1.0, 2.0]), [3.0, 4.0]]).tolist() == function([[1.0, 2.0], [3.0, 4.0]]).tolist()
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -224,6 +283,15 @@ def test_an_array_can_be_updated_with_a_constant_tensor():
     a = np.ones(2)
     a -= mg.tensor(np.array([0.25, 0.5]))
     np.testing.assert_array_equal(a, [0.75, 0.5])
+
+
+def test_an_array_is_updated_as_numpy_would():
+    a = np.array([1, 2])
+    with pytest.raises(TypeError, match=r"np\.add: `out`: a result of type float64 can't be written into .* int64"):
+        a += mg.tensor(np.array([0.5, 0.9]))
+    with pytest.raises(ValueError, match=r"np\.add: `out`: a result of shape \(3, 2\) can't be written into .* \(2,\)"):
+        a += mg.tensor(np.ones((3, 2), int))
+    assert a.tolist() == [1, 2]
 
 
 # --- writing
@@ -279,6 +347,47 @@ def test_in_place_arithmetic_keeps_the_tensor_and_its_type():
     assert x is same
     assert x.data is array
     np.testing.assert_array_equal(x.numpy(), np.array([12.0, 6.0], np.float32))
+
+
+IN_PLACE = {
+    "**=": operator.ipow, "//=": operator.ifloordiv, "%=": operator.imod, "@=": operator.imatmul, "&=": operator.iand,
+    "|=": operator.ior, "^=": operator.ixor, "+=": operator.iadd, "-=": operator.isub, "*=": operator.imul,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", IN_PLACE)
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_every_operator_writes_in_place_or_raises_as_numpys_does(sign, dtype):
+    for other in (np.array([[2, 1], [1, 3]], dtype), np.array([3, 1], dtype), 2, 0.5, np.ones((2, 2, 2), dtype)):
+        array = np.array([[5, 6], [7, 8]], dtype)
+        x = same = mg.tensor(array)
+        data, before = x.data, array.copy()
+        try:
+            with np.errstate(all="ignore"):
+                expected = IN_PLACE[sign](array, other)
+        except (TypeError, ValueError):
+            with pytest.raises((TypeError, ValueError)):
+                x = IN_PLACE[sign](x, mg.tensor(other) if isinstance(other, np.ndarray) else other)
+            expected = before
+        else:
+            x = IN_PLACE[sign](x, mg.tensor(other) if isinstance(other, np.ndarray) else other)
+        assert x is same
+        assert x.data is data
+        np.testing.assert_array_equal(x.numpy(), expected)
+    if dtype == np.float64 and sign not in ("&=", "|=", "^="):
+        x = leaf([[1.0, 2.0], [3.0, 4.0]])
+        with pytest.raises(RuntimeError, match="no_grad"):
+            IN_PLACE[sign](x, x.detach())
+        y = x * 1.0
+        assert IN_PLACE[sign](y, x.detach()) is not y
+
+
+def test_what_was_needed_and_is_raised_in_place_is_noticed():
+    x, w = mg.tensor(np.array([2.0, 3.0])), leaf([1.0, 1.0])
+    y = x * w
+    x **= 2
+    with pytest.raises(RuntimeError, match="written in place"):
+        y.sum().backward()
 
 
 def test_in_place_arithmetic_does_not_truncate():

@@ -1,6 +1,7 @@
 """Modules made of modules."""
 
 import copy
+import functools
 import pickle
 
 import numpy as np
@@ -133,6 +134,9 @@ def test_repr():
         "Sequential(\n  (list): ModuleList(\n    (0): ReLU()\n    (1): Dropout(p=0.1)\n  )\n"
         "  (out): Flatten(start_dim=1, end_dim=-1)\n)"
     )
+    named, unnamed = nn.Sequential(nn.ReLU(), mg.tanh, np.tanh), nn.Sequential(functools.partial(mg.softmax, axis=0))
+    assert repr(named) == "Sequential(\n  (0): ReLU()\n  (1): tanh\n  (2): tanh\n)"
+    assert repr(unnamed).startswith("Sequential(\n  (0): functools.partial(<function softmax at ")
 
 
 def layers(*sizes):
@@ -216,6 +220,9 @@ REFUSED = [
     (lambda s, m, d: m + 3, TypeError, "ModuleList: expected several modules, got a int"),
     (lambda s, m, d: nn.ModuleList(one), TypeError, "ModuleList: expected several modules, got a Linear"),
     (lambda s, m, d: m.insert(0, np.tanh), TypeError, "ModuleList: expected a module at 0, got a ufunc"),
+    (lambda s, m, d: setattr(s, "training", one), ValueError, "no layer can be called 'training', the name of an"),
+    (lambda s, m, d: setattr(s, "_layers", one), ValueError, "Sequential: no layer can be called '_layers'"),
+    (lambda s, m, d: nn.Sequential({"training": one}), ValueError, "no layer can be called 'training'"),
     (lambda s, m, d: d.update(3), TypeError, "ModuleDict.update: expected a dictionary or pairs: 'int' object is not"),
     (lambda s, m, d: d.update([(1, 2, 3)]), ValueError, "ModuleDict.update: expected a dictionary or pairs: .*h 3"),
     (lambda s, m, d: d.update({"c": one, "d": 3}), TypeError, "ModuleDict: expected a module at 'd', got a int"),

@@ -49,6 +49,14 @@ CASES = [
     (lambda: nn.BatchNorm1d(3)(np.ones((1, 3))), ValueError, "more than one value for each channel"),
     (lambda: F.batch_norm(x23, None, None), ValueError, "expected running_mean and running_var"),
     (lambda: F.batch_norm(np.ones(3), None, None, training=True), ValueError, r"batch_norm: expected .*got \(3,\)"),
+    (lambda: F.layer_norm(x23, (3,), eps=-1), ValueError, r"layer_norm: eps must be in \[0.0, inf\), got -1"),
+    (lambda: F.batch_norm(x23, None, None, training=True, eps=np.nan), ValueError, "batch_norm: eps must be in .* nan"),
+    (lambda: F.l1_loss(x23[:0], x23[:0], weight=x23[:0]), ValueError, "l1_loss: an empty batch has no mean loss"),
+    (lambda: F.mse_loss(x23[:0], x23[:0], weight=x23[:0]), ValueError, "mse_loss: an empty batch has no mean loss"),
+    (lambda: F.cross_entropy(x23, np.eye(3, dtype=int)[:2]), ValueError, r"cross_entropy: labels .*target.astype"),
+    (lambda: F.nll_loss(x23, np.eye(3, dtype=int)[:2]), ValueError, "nll_loss: labels .*, that of the input; as"),
+    (lambda: nn.Flatten()("text"), TypeError, "Flatten: x: tensor: data of type str gives no numeric array"),
+    (lambda: nn.BatchNorm1d(2)([["a", "b"]]), TypeError, "BatchNorm1d: x: tensor: data of type list gives no numeric"),
     (lambda: nn.Dropout(1.5), ValueError, r"Dropout: p must be in \[0.0, 1.0\], got 1.5"),
     (lambda: F.dropout(x23, -0.1), ValueError, "got -0.1"),
     (lambda: nn.Flatten(2)(x23), IndexError, r"Flatten: an input of shape \(2, 3\) has no axis 2"),
@@ -198,6 +206,28 @@ def test_arguments_of_other_kinds_are_taken_or_the_error_names_the_function(name
                     function(*[mg.Tensor(x) if tensors and isinstance(x, np.ndarray) else x for x in given])
                 except (IndexError, TypeError, ValueError) as error:
                     assert str(error).startswith(f"{name}: ")
+
+
+def test_lists_are_taken():
+    assert nn.Flatten()([[[1.0, 2.0], [3.0, 4.0]]]).tolist() == [[1.0, 2.0, 3.0, 4.0]]
+    np.testing.assert_allclose(nn.BatchNorm1d(1)([[1.0], [3.0]]).numpy(), [[-1.0], [1.0]], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, one: F.smooth_l1_loss(x, x, beta=one, reduction="none"),
+        lambda x, one: F.layer_norm(x, (3,), eps=one),
+        lambda x, one: F.batch_norm(x, None, None, training=True, eps=one),
+        lambda x, one: F.batch_norm(x, x[0], x[0], eps=one, momentum=one),
+        lambda x, one: F.huber_loss(x, x, delta=one, reduction="none"),
+        lambda x, one: F.softplus(x, beta=one),
+    ],
+)
+def test_a_setting_of_another_type_does_not_change_that_of_the_answer(function):
+    x = x23.astype(np.float32)
+    assert function(x, np.float64(1.0)).dtype == np.float32
+    assert function(x, mg.tensor(1.0, dtype="float64")).dtype == np.float32
 
 
 @pytest.mark.parametrize("x", [np.arange(3), np.array([True, False])])

@@ -406,6 +406,7 @@ def test_repr(net):
     assert repr(nn.CrossEntropyLoss()) == "CrossEntropyLoss(reduction='mean', ignore_index=-100, label_smoothing=0.0)"
     assert repr(nn.Embedding(5, 2, -1)) == "Embedding(5, 2, padding_idx=4)"
     assert repr(nn.Embedding(5, 2, max_norm=1.5)) == "Embedding(5, 2, max_norm=1.5)"
+    assert repr(nn.MSELoss().eval()) == repr(nn.MSELoss()) == "MSELoss(reduction='mean')"
     assert repr(nn.ReLU(inplace=True)) == "ReLU(inplace=True)"
     assert repr(nn.ELU()) == "ELU(alpha=1.0)"
     assert repr(nn.LeakyReLU(0.1, True)) == "LeakyReLU(negative_slope=0.1, inplace=True)"

@@ -25,7 +25,7 @@ import minigrad as mg
 import nn
 import optim
 from optim.adam import adam
-from optim.formula.execution import executor
+from optim.formula.executions import executor
 
 SIZES = [
     ((2, 16, 16, 2), 32),

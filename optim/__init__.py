@@ -1,4 +1,30 @@
-"""Optimizers: torch.optim's, and others by their papers, each written once as a formula."""
+"""Optimizers with PyTorch's names, arguments and defaults, each written once, as the formula of its paper.
+
+torch.optim's    SGD, Adam, AdamW, Adamax, NAdam, RAdam, Adagrad, Adadelta, RMSprop, Rprop, ASGD, SparseAdam, Adafactor,
+                 Muon, LBFGS
+by their papers  Lion, AdaBelief, Yogi, Adan, LAMB, LARS, Prodigy, ScheduleFreeSGD, ScheduleFreeAdamW, AdamEpsilonHat,
+                 Nesterov, AdaHessian, ConjugateGradient, NewtonCG, GaussNewton, LevenbergMarquardt, ScipyMinimize
+step(closure)    where it calls backward: LBFGS, ConjugateGradient, ScipyMinimize, Nesterov; where it only computes the
+                 loss: NewtonCG, AdaHessian; the residuals: GaussNewton, LevenbergMarquardt
+Optimizer        what all have: `params` and its groups, hooks, saving, `skip_nonfinite`
+execution        how formulas run: eager, in blocks, by Numba, on a GPU
+to_torch_state   a state as PyTorch loads it
+modules          lr_scheduler (schedules of any setting), swa_utils (averages of weights), functional (the same formulas
+                 as pure functions, differentiable), formula (LaTeX and source of any, optimizers of one's own),
+                 study.problems (functions to try them on)
+
+`help(optim.Adam)` has its formula, settings, state and source.
+
+>>> import minigrad as mg, optim
+>>> w = mg.tensor([0.0], requires_grad=True)
+>>> optimizer = optim.SGD([w], lr=0.25)
+>>> for _ in range(3):
+...     optimizer.zero_grad()
+...     ((w - 8) ** 2).sum().backward()
+...     optimizer.step()
+>>> w
+tensor([7.], requires_grad=True)
+"""
 
 from optim import functional, lr_scheduler, swa_utils
 from optim.adabelief import AdaBelief

@@ -22,19 +22,19 @@ def adafactor_variance(v, s, *, beta2_decay, t):
 
 
 @formula
-def adafactor_direction(u, g, v, least: Scalar, *, maximize):
+def adafactor_direction(u, g, v, eps1_squared: Scalar, *, maximize):
     if maximize:
         g = -g
-    u = g / sqrt(maximum(v, least))
+    u = g / sqrt(maximum(v, eps1_squared))
     return u
 
 
 @formula
-def adafactor(p, u, alpha: Scalar, *, lr, weight_decay, t):
+def adafactor(p, u, kappa: Scalar, *, lr, weight_decay, t):
     rho = min(lr, 1 / sqrt(t))
     if weight_decay:
         p = (1 - lr * weight_decay) * p
-    p = p - rho * alpha * u
+    p = p - rho * kappa * u
     return p
 
 
@@ -43,7 +43,8 @@ class Adafactor(ElementwiseOptimizer):
 
     R ← β̂2·R + (1 - β̂2)·mean of g² over columns, C likewise over rows, with 1 - β̂2 = t^τ; V = R·C/max(mean of R, ε1),
     at least ε1². A vector or a number keeps V itself; more than two axes are a batch of matrices over the last two.
-    α = max(ε2, RMS(p))·min(lr, 1/√t), of p before its decay.
+    α = max(ε2, RMS(p))·min(lr, 1/√t), of p before its decay. In the formula ρ = min(lr, 1/√t), and κ is all else that U
+    is multiplied by.
 
     Settings:
         lr: the largest relative step, and the factor of the decay, ≥ 0. Default 1e-2.
@@ -82,6 +83,11 @@ class Adafactor(ElementwiseOptimizer):
     state_keys = {"r": "row_var", "c": "col_var", "v": "variance"}
     reduces = True
     read = ("eps", "d")
+    between_latex = (
+        r"s = g^2, \quad v = \frac{r \, c}{\max(\bar r, \epsilon_1)} "
+        r"\text{ of means } r, c \text{ of rows and columns}, \quad "
+        r"\kappa = \frac{\max(\epsilon_2, \mathrm{RMS}(\theta))}{\max(1, \mathrm{RMS}(u) / d)}"
+    )
     takes_complex = False
     ranges = {
         "lr": NONNEGATIVE,
@@ -124,7 +130,7 @@ class Adafactor(ElementwiseOptimizer):
         return {"r": (*shape[:-1], 1), "c": (*shape[:-2], 1, shape[-1])}.get(name)
 
     def scratch_shapes(self, shape: Shape) -> list[Shape]:
-        """Of means over columns, over rows and over both, then of g², U, ε1² and α."""
+        """Of means over columns, over rows and over both, then of g², U, ε1² and κ."""
         size = (math.prod(shape),)
         means = [(*shape[:-1], 1), (*shape[:-2], 1, shape[-1]), (*shape[:-2], 1, 1)] if len(shape) > 1 else []
         return [*means, size, size, (1,), (1,)]
@@ -144,9 +150,9 @@ class Adafactor(ElementwiseOptimizer):
             return
         run, p = binding.run, binding.flat
         eps1, eps2 = settings["eps"]
-        *rest, square, u, least, alpha = binding.flats
-        least[...] = eps1
-        np.square(least, out=least)
+        *rest, square, u, eps1_squared, kappa = binding.flats
+        eps1_squared[...] = eps1
+        np.square(eps1_squared, out=eps1_squared)
         np.square(g, out=square)
         if len(binding.shape) < 2:
             (v,) = rest
@@ -161,9 +167,9 @@ class Adafactor(ElementwiseOptimizer):
             r, c = r.reshape(rows.shape), c.reshape(columns.shape)
             np.mean(r, axis=-2, keepdims=True, out=both)
             np.divide(np.multiply(r, c, out=matrices), np.maximum(both, eps1, out=both), out=matrices)
-        run(adafactor_direction, constants, u, g, v, least)
-        alpha[...] = np.fmax(_rms(p), eps2) / np.fmax(_rms(u) / settings["d"], 1)
-        run(adafactor, constants, p, u, alpha)
+        run(adafactor_direction, constants, u, g, v, eps1_squared)
+        kappa[...] = np.fmax(_rms(p), eps2) / np.fmax(_rms(u) / settings["d"], 1)
+        run(adafactor, constants, p, u, kappa)
 
 
 def _rms(x: Any) -> Any:

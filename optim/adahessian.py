@@ -74,6 +74,7 @@ class AdaHessian(ElementwiseOptimizer):
     [0.805273, -1.610545]
     """
 
+    between_latex = r"h = z \odot (H z) \text{ at first, } z_i = \pm 1"
     formula = Stages(("m", "v", "m_hat", "h"), adahessian_moments, adahessian)
     state_keys = {"m": "exp_avg", "v": "exp_hessian_diag_sq"}
     scratch = ("m_hat", "h")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Unpack
-
-from minigrad.checks import BETAS, NONNEGATIVE, flag
-from optim.elementwise import ElementwiseOptimizer
+from optim.adam import Adam
 from optim.formula import formula, maximum, sqrt
-from optim.optimizer import Options
 
 
 @formula
@@ -31,7 +27,7 @@ def adam_epsilon_hat(
     return p, m, v, v_max
 
 
-class AdamEpsilonHat(ElementwiseOptimizer):
+class AdamEpsilonHat(Adam):
     """Adam with ε̂: p ← p - αₜ·m/(√v + ε̂), where αₜ = lr·√(1 - β2ᵗ)/(1 - β1ᵗ).
 
     Both corrections stand in the step size, and ε̂ is added to the uncorrected √v: it weighs 1/√(1 - β2ᵗ) times as much
@@ -69,41 +65,3 @@ class AdamEpsilonHat(ElementwiseOptimizer):
     """
 
     formula = adam_epsilon_hat
-    state_keys = {"m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq"}
-    switched = ("v_max",)
-    ranges = {
-        "lr": NONNEGATIVE,
-        "betas": BETAS,
-        "eps": NONNEGATIVE,
-        "weight_decay": NONNEGATIVE,
-        "amsgrad": flag,
-        "maximize": flag,
-        "decoupled_weight_decay": flag,
-    }
-
-    def __init__(
-        self,
-        params: Any,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        amsgrad: bool = False,
-        *,
-        maximize: bool = False,
-        decoupled_weight_decay: bool = False,
-        **options: Unpack[Options],
-    ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "maximize": maximize,
-                "decoupled_weight_decay": decoupled_weight_decay,
-            },
-            **options,
-        )

@@ -30,7 +30,10 @@ class ASGD(ElementwiseOptimizer):
     """ASGD: p ← (1 - λη)·p - η·g, and beside it the average of the path: ax ← ax + μ·(p - ax).
 
     η and μ are refreshed after each step, η ← lr/(1 + λ·lr·t)^α and μ ← 1/max(1, t - t0): a new lr acts one step late,
-    and ax is p itself until t0 + 2 steps are taken. It is ax that one evaluates with.
+    and ax is p itself until t0 + 2 steps are taken. It is ax that one evaluates with:
+
+        with optim.swa_utils.swapped(params, [optimizer.state.get(p, {}).get("ax", p) for p in params]):
+            ...
 
     Settings:
         lr: step size at the start, ≥ 0. Default 1e-2.
@@ -97,6 +100,10 @@ class ASGD(ElementwiseOptimizer):
             },
             **options,
         )
+
+    def numbers_before(self, group: dict[str, Any], t: int) -> dict[str, float]:
+        """What the step before has left in μ."""
+        return {"mu": 1 / max(1, t - 1 - group["t0"])}
 
     def initial(self, name: str, group: dict[str, Any], p: Any) -> float:
         """η starts as lr, μ as 1."""

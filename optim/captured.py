@@ -124,8 +124,7 @@ def _prepared(optimizer: ElementwiseOptimizer, launches: list[Launch]) -> tuple[
             state = optimizer.state.get(p)
             found = optimizer.stage(p, state, group)
             stage = found if stage is None else stage
-            moved = binding.data is not p.data or binding.state is not state
-            if moved or found != stage or any((state or {}).get(key) is not array for key, array in binding.arrays):
+            if found != stage or not binding.holds(binding.plan, p, state):
                 raise StaleError
         t, first, kept = stage
         settled = optimizer.settle(launch.number, group)

@@ -76,8 +76,9 @@ class ConjugateGradient(ClosureOptimizer):
     the closure about twice as often. d begins anew as -∇f where it would not descend, where a search along it finds no
     lower point, and where two gradients in turn are far from orthogonal: |∇f(x)ᵀ∇f(x′)| ≥ ν·‖∇f(x)‖² (5.52).
 
-    The first t that a search tries is such that f would fall as it did the time before: 2·(f - f′)/dᵀ∇f (3.60), at most
-    1 or the t of that time. What is not finite is too long a step. All groups are one vector and share the settings.
+    The first t that a search tries is 1.01 times that by which f would fall as it did the time before,
+    2·(f - f′)/dᵀ∇f (3.60), at most 1 or the t of that time. What is not finite is too long a step. All groups are one
+    vector and share the settings.
 
     Settings:
         lr: the very first t is lr·min(1, 1/‖∇f‖₁), but lr/‖∇f‖₁ where f would else not change beyond rounding, ≥ 0.

@@ -21,22 +21,12 @@ from minigrad.tape import Write, tick
 from optim import captured
 from optim.formula import Formula, contract
 from optim.formula.cuda import Batch
-from optim.formula.execution import Choice, chosen_execution, executor, launches
+from optim.formula.executions import Choice, chosen_execution, executor, launches
 from optim.formula.plan import Plan
 from optim.interrupt import uninterrupted
 from optim.memory import beside
 from optim.optimizer import Closure, Optimizer, Options
 from optim.scratch import Scratch, Shape
-
-Piece = tuple[Any, ...]
-"""Of the work of a step, what it does to one parameter, in this order:
-
-p, its binding, its gradient as a vector, the plan's constants as the execution takes them,
-t: the number of the step, None where the formula does not count,
-numbers: what those in the state become, None where there are none,
-new: state arrays made for this step; None where the binding is that of the last,
-group.
-"""
 
 
 class Binding:
@@ -67,7 +57,8 @@ class Binding:
     )
 
     def __init__(self, plan: Plan, p: Tensor, state: dict[str, Any]) -> None:
-        self.plan, self.state = plan, state
+        self.plan = plan
+        self.state: Any = state
         self.run: Any = None  # the plan, ready for arrays of this type
         self.prepare: Any = None  # what turns its constants into what `run` takes
         self.launches = False  # whether `run` is kernels of a GPU, for many parameters at once
@@ -103,7 +94,7 @@ class Binding:
         part.flat, *part.flats = [flat for _, flat in part.copies]
         return part
 
-    def holds(self, plan: Plan, p: Tensor, state: dict[str, Any] | None) -> bool:
+    def holds(self, plan: Plan, p: Tensor, state: Any) -> bool:
         """Whether the next step can use it as it is: the plan and all arrays are those that it was made of."""
         if self.state is not state or self.plan is not plan or self.data is not p.data or self.copies:
             return False
@@ -123,6 +114,17 @@ class Binding:
         return g.view(self.flat.dtype) if self.complex else g
 
 
+Piece = tuple[Tensor, Binding, Any, Any, Any, Any, Any, dict[str, Any]]
+"""Of the work of a step, what it does to one parameter (a NamedTuple would take 0.3 µs more for each), in this order:
+
+p, its binding, its gradient as a vector, the plan's constants as the execution takes them,
+t: the number of the step, None where the formula does not count,
+numbers: what those in the state become, None where there are none,
+new: state arrays made for this step; None where the binding is that of the last,
+group.
+"""
+
+
 class Settled:
     """What a group's settings, unchanged since the last step, have led to.
 
@@ -138,10 +140,6 @@ class Settled:
         self.plans: dict[Any, Plan] = {}  # by `first`: the plan of the last step
 
 
-KEPT: set[str] = set()
-"""What states of elementwise optimizers have, of all of them."""
-
-
 class ElementwiseOptimizer(Optimizer):
     """An optimizer whose update is a formula. A subclass names it, and where its arrays are kept.
 
@@ -154,18 +152,22 @@ class ElementwiseOptimizer(Optimizer):
     state_keys: array of the formula -> its key in the parameter's state. Only what the settings use is allocated.
     numbers: hyperparameters that the formula changes: they are kept in the parameter's state under their names.
     switched: arrays that a setting switches on: where they are missing in a loaded state, they start fresh.
+    also_kept: keys that a subclass puts into a parameter's state itself. A state with any others is not loaded.
     scratch: arrays of the formula that nothing remembers; a `Scalar` is one.
     reduces: whether the algorithm needs more than its formula: see `update`.
     read: settings that `update` reads.
+    between_latex: what `update` computes for the formulas, for `optim.formula.latex` to say.
     takes_complex: whether a complex parameter is stepped, as two real numbers an element.
     """
 
     formula: Formula
     state_keys: ClassVar[dict[str, str]] = {}
     switched: ClassVar[tuple[str, ...]] = ()
+    also_kept: ClassVar[tuple[str, ...]] = ()
     scratch: ClassVar[tuple[str, ...]] = ()
     reduces: ClassVar[bool] = False
     read: ClassVar[tuple[str, ...]] = ()
+    between_latex: ClassVar[str] = ""
     takes_complex: ClassVar[bool] = True
     capturable = True
     _settings: ClassVar[Any]  # group -> the values of its settings, in the order of the formula
@@ -175,10 +177,10 @@ class ElementwiseOptimizer(Optimizer):
         super().__init_subclass__(**options)
         if hasattr(cls, "formula"):
             contract.check_class(cls)
-            KEPT.update(cls.state_keys.values(), cls.numbers)
             names = contract.settings_of(cls)
             settings = "".join(map(contract.reading, names))
             others = "".join(f"group[{key!r}], " for key in cls.ranges if key not in names)
+            # written out, as each step reads each group: a loop over the names would take three times as long
             cls._settings = staticmethod(eval(f"lambda group: ({settings})"))
             cls._given = staticmethod(eval(f"lambda group: ({settings}{others})"))
 
@@ -207,6 +209,10 @@ class ElementwiseOptimizer(Optimizer):
         For an array a number fills it, an array is copied.
         """
         return 0.0
+
+    def numbers_before(self, group: dict[str, Any], t: int) -> dict[str, float]:
+        """What those of `numbers` on which the formula branches are before step t, for `latex` to show that step."""
+        return {}
 
     def state_shape(self, name: str, shape: Shape) -> Any:
         """Shape of a state array of a parameter of this shape, by default the same; None where it has none."""
@@ -274,9 +280,8 @@ class ElementwiseOptimizer(Optimizer):
     def _record(self, work: list[Piece], recording: Recording) -> None:
         captured.record(self, work, recording)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """See Optimizer.load_state_dict."""
-        super().load_state_dict(state_dict)
+    def _become(self, groups: list[dict[str, Any]], state: Any) -> None:
+        super()._become(groups, state)
         self._bindings.clear()
         self._settled.clear()
         self._batches.clear()
@@ -291,11 +296,12 @@ class ElementwiseOptimizer(Optimizer):
             needed = {
                 key for name, key in self.state_keys.items() if name not in self.switched and shapes[key] is not None
             }
-            foreign = sorted(entry.keys() & (KEPT - {"step", *self.state_keys.values(), *self.numbers}))
+            foreign = sorted(entry.keys() - {"step", *self.state_keys.values(), *self.numbers, *self.also_kept})
             if foreign:
                 raise ValueError(
                     f"{type(self).__name__}.load_state_dict: the state of a parameter of shape {p.shape} has "
-                    f"{', '.join(foreign)}, which {type(self).__name__} does not keep; is it of another optimizer?"
+                    f"{', '.join(foreign)}, which {type(self).__name__} does not keep. Is it of another optimizer? A "
+                    "subclass names what it keeps itself in `also_kept`"
                 )
             missing = sorted(key for key in always | needed if entry.get(key) is None)
             if missing:
@@ -324,6 +330,8 @@ class ElementwiseOptimizer(Optimizer):
         launched = self._launched(work)
         last, settings = None, {}
         for p, binding, g, constants, t, numbers, new, group in work:
+            if not binding.on_host and (binding.copies or not launched):
+                backend.activate(binding.data)
             if launched:
                 pass
             elif reduces:
@@ -370,6 +378,7 @@ class ElementwiseOptimizer(Optimizer):
             gradients.append(g)
         for number, (kernel, constants, bindings, gradients, group) in enumerate(together.values()):
             if self.reduces:
+                backend.activate(bindings[0].data)
                 self.update_together(bindings, gradients, constants, self._read(group))
                 continue
             known, batch = self._batches.get(number, (None, None))
@@ -396,6 +405,25 @@ class ElementwiseOptimizer(Optimizer):
         for binding, g in zip(bindings, gradients, strict=True):
             self.update(binding, g.reshape(-1), constants, settings)
 
+    # --- what `optim.functional` takes, where a step is more than formulas of p, g and the state
+
+    def between(self, formula: Formula, given: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
+        """What `update` computes for one of the formulas before it runs: its arrays by name, here as Tensors.
+
+        given: arrays and hyperparameters by name, and what the formulas before it have returned.
+        """
+        return {}
+
+    def shared(self, group: dict[str, Any]) -> dict[str, Any]:
+        """What parameters have in common before the first step, by name; it joins the settings."""
+        return {}
+
+    def shared_next(self, group: dict[str, Any], stepped: list[dict[str, Any]]) -> dict[str, Any]:
+        """The same after a step: for each parameter that was stepped, what its formula returned, and its new state."""
+        return {}
+
+    # --- gathering
+
     def _read(self, group: dict[str, Any]) -> dict[str, Any]:
         number = next(i for i, other in enumerate(self.param_groups) if other is group)
         return self.settle(number, group).read
@@ -415,8 +443,13 @@ class ElementwiseOptimizer(Optimizer):
         return settled
 
     def stage(self, p: Tensor, state: dict[str, Any] | None, group: dict[str, Any]) -> tuple[Any, Any, Any]:
-        """What of a parameter its next step depends on beside the settings: t, `first` and `numbers`, or None."""
-        t = (state.get("step", 0) if state else 0) + 1 if self.formula.counted else None
+        """What of a parameter its next step depends on beside the settings: t, `first` and `numbers`, or None.
+
+        `_gather` asks the same of each parameter, without a call.
+        """
+        t = (state.get("step", -1) + 1 if state else 1) if self.formula.counted else None
+        if t == 0:
+            raise self._uncounted(state)
         first = not state or state.keys().isdisjoint(self.state_keys.values()) if self.formula.sees_first else None
         kept = tuple([state[n] if state else self.initial(n, group, p) for n in self.numbers])
         return t, first, kept if self.numbers else None
@@ -439,9 +472,7 @@ class ElementwiseOptimizer(Optimizer):
             if counted:
                 t = state.get("step", -1) + 1 if state else 1
                 if not t:
-                    raise ValueError(
-                        f"{type(self).__name__}.step: a parameter's state has no 'step', only {list(state or ())}"
-                    )
+                    raise self._uncounted(state)
             if sees_first:
                 first = not state or keys.isdisjoint(state)
             if kept:
@@ -476,6 +507,9 @@ class ElementwiseOptimizer(Optimizer):
                     prepared[prepare] = prepare(values, constants_of_plan)
                 constants = prepared[prepare]
             work.append((p, binding, g, constants, t, numbers, new, group))
+
+    def _uncounted(self, state: Any) -> ValueError:
+        return ValueError(f"{type(self).__name__}.step: a parameter's state has no 'step', only {list(state or ())}")
 
     def _fitted(self, binding: Binding, p: Tensor, g: Any, group: dict[str, Any]) -> tuple[Binding, Any]:
         """Any gradient as a vector that the plan takes, and what takes it: where it is row-sparse, its rows, bound."""

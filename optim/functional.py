@@ -15,11 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minigrad import RowSparse, Tensor, backend, ops
+from minigrad import RowSparse, Tensor, ops
 from optim.elementwise import ElementwiseOptimizer
-from optim.lamb import LAMB, trust_ratio
-from optim.lars import LARS, local_rate, norm
-from optim.prodigy import Prodigy, estimate, factors, fresh
 from optim.sparse_adam import SparseAdam
 
 Params = Any  # a list or tuple of Tensors, or a dictionary of them; gradients and states have the same form
@@ -78,7 +75,7 @@ class pure:  # noqa: N801 (used like a function)
         self.algorithm, self.name, self.settings = algorithm, algorithm.__name__, settings
         if issubclass(algorithm, SparseAdam):
             raise TypeError(f"pure: {self.name} takes row-sparse gradients, which the tape does not record")
-        if algorithm.reduces and not issubclass(algorithm, LAMB | LARS):
+        if algorithm.reduces and algorithm.between is ElementwiseOptimizer.between:
             raise TypeError(f"pure: {self.name} has an update() of its own, which is not written for Tensors")
         self._settled({})
 
@@ -111,19 +108,15 @@ class pure:  # noqa: N801 (used like a function)
                     "lists, or as dictionaries of the same keys"
                 )
         optimizer, group = self._settled(settings)
-        if isinstance(optimizer, Prodigy):
-            group.update(state.shared or fresh(group["d0"]))
+        group.update(state.shared or optimizer.shared(group))
         results: dict[Any, Any] = {}
         each = {key: state.each[key] for key in keys}
         for key in keys:
             if grads[key] is not None:
                 self._check_fit(f"grads[{key!r}]", grads[key], params[key])
                 results[key], each[key] = self._stepped(optimizer, params[key], grads[key], each[key], group)
-        shared = state.shared
-        if isinstance(optimizer, Prodigy) and results:
-            travelled = sum(_total(results[key]["travelled"]) for key in results)
-            size = sum(_total(ops.absolute(each[key]["s"])) for key in results)
-            shared = estimate(group, factors(group, max(each[key]["step"] for key in results)), travelled, size)
+        stepped = [results[key] | each[key] for key in results]
+        shared = optimizer.shared_next(group, stepped) if stepped else state.shared
         moved = [results[key]["p"] if key in results else params[key] for key in keys]
         return _like(params, moved), State(_like(params, list(each.values())), shared)
 
@@ -137,9 +130,6 @@ class pure:  # noqa: N801 (used like a function)
         for name, key in keys.items():
             arrays[name] = entry[key] if key in entry else _started(optimizer, name, group, p)
             self._check_fit(f"state {key!r}", arrays[name], p)
-        if isinstance(optimizer, Prodigy):
-            d = group["d"]
-            arrays["d"] = _as(p.dtype, d if isinstance(d, Tensor) else Tensor(backend.zeros((), p.data) + d))
         t = entry.get("step", 0) + 1
         values = list(optimizer._settings(group))
         values += [entry.keys().isdisjoint(keys.values())] * formula.sees_first
@@ -149,8 +139,7 @@ class pure:  # noqa: N801 (used like a function)
         results: dict[str, Any] = {}
         with np.errstate(all="ignore"):
             for one in formula.formulas:
-                if "kappa" in one.arrays:
-                    given["kappa"] = _rate(optimizer, given, group)
+                given |= optimizer.between(one, given, group)
                 results |= one.results(given)
                 given |= results
         new = entry | {n: results[n] for n in numbers} | ({"step": t} if formula.counted else {})
@@ -229,23 +218,8 @@ def _started(optimizer: ElementwiseOptimizer, name: str, group: dict[str, Any], 
     return p if initial is p.data else _as(p.dtype, ops.zeros_like(p) + initial)
 
 
-def _rate(optimizer: ElementwiseOptimizer, arrays: dict[str, Any], group: dict[str, Any]) -> Any:
-    """κ of LARS or LAMB, by norms of the whole parameter."""
-    if isinstance(optimizer, LARS):
-        p_norm, g_norm = (norm(arrays[name].reshape(-1)) for name in ("p", "g"))
-        return local_rate(p_norm, g_norm, *(group[name] for name in LARS.read))
-    return trust_ratio(*(norm(arrays[name].reshape(-1)) for name in ("p", "u")))
-
-
 def _as(dtype: Any, x: Tensor) -> Any:
     return x if x.dtype == dtype else x.astype(dtype)
-
-
-def _total(x: Tensor) -> Any:
-    """The sum of all elements: a number, or a Tensor where it is being differentiated."""
-    with np.errstate(all="ignore"):
-        total = x.reshape(-1).sum()
-    return total.astype(np.float64) if total.requires_grad else total.item()
 
 
 def _like(params: Params, values: list[Any]) -> Params:

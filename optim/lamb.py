@@ -9,7 +9,7 @@ import numpy as np
 from minigrad.checks import BETAS, NONNEGATIVE, flag
 from minigrad.many import norms
 from optim.elementwise import Binding, ElementwiseOptimizer
-from optim.formula import Scalar, Stages, formula, sqrt
+from optim.formula import Formula, Scalar, Stages, formula, sqrt
 from optim.lars import norm, ratio
 from optim.optimizer import Options
 
@@ -70,6 +70,7 @@ class LAMB(ElementwiseOptimizer):
     state_keys = {"m": "exp_avg", "v": "exp_avg_sq"}
     scratch = ("u",)
     reduces = True
+    between_latex = r"\kappa = \frac{\|\theta\|}{\|u\|}"
     ranges = {"lr": NONNEGATIVE, "betas": BETAS, "eps": NONNEGATIVE, "weight_decay": NONNEGATIVE, "maximize": flag}
 
     def __init__(
@@ -107,6 +108,12 @@ class LAMB(ElementwiseOptimizer):
         run.together(lamb_direction, constants, rows)
         kappas = trust_ratio(*norms(points + directions).reshape(2, -1)).reshape(-1, 1)
         run.together(lamb, constants, [*zip(points, directions, kappas, strict=True)])
+
+    def between(self, formula: Formula, given: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
+        """κ, once u is known."""
+        if formula is not lamb:
+            return {}
+        return {"kappa": trust_ratio(*(norm(given[name].reshape(-1)) for name in ("p", "u")))}
 
 
 def trust_ratio(p_norm: Any, u_norm: Any) -> Any:

@@ -10,7 +10,7 @@ from minigrad import Tensor, ops
 from minigrad.checks import NONNEGATIVE, flag
 from minigrad.many import norms
 from optim.elementwise import Binding, ElementwiseOptimizer
-from optim.formula import Scalar, formula
+from optim.formula import Formula, Scalar, formula
 from optim.optimizer import Options
 
 
@@ -62,6 +62,7 @@ class LARS(ElementwiseOptimizer):
     state_keys = {"b": "momentum_buffer"}
     scratch = ("kappa",)
     reduces = True
+    between_latex = r"\kappa = \frac{\eta \, \|\theta\|}{\|g\| + \lambda \, \|\theta\| + \epsilon}"
     read = ("weight_decay", "trust_coefficient", "eps")
     ranges = {
         "lr": NONNEGATIVE,
@@ -111,6 +112,11 @@ class LARS(ElementwiseOptimizer):
         kappas = local_rate(p_norms, g_norms, **settings).reshape(-1, 1)
         rows = [(b.flat, g, *b.flats[:-1], k) for b, g, k in zip(bindings, gradients, kappas, strict=True)]
         bindings[0].run.run(rows, constants)
+
+    def between(self, formula: Formula, given: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
+        """κ."""
+        p_norm, g_norm = (norm(given[name].reshape(-1)) for name in ("p", "g"))
+        return {"kappa": local_rate(p_norm, g_norm, **{name: group[name] for name in self.read})}
 
 
 def local_rate(p_norm: Any, g_norm: Any, weight_decay: Any, trust_coefficient: Any, eps: Any) -> Any:

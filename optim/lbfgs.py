@@ -10,7 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from minigrad import backend
-from minigrad.checks import NONNEGATIVE, count, flag, from_one, list_of, number, one_of, optional
+from minigrad.checks import NONNEGATIVE, count, flag, from_one, list_of, number, one_of
 from minigrad.vectors import dot, largest, norm
 from optim.closure import (
     MAX_ITER,
@@ -79,7 +79,7 @@ class LBFGS(ClosureOptimizer):
         func_evals, n_iter: calls of the closure, iterations, over all steps.
         d, t: the last move was t·d; d is 0 where its pair was refused.
         old_dirs, old_stps: the pairs' y and s, lists, the oldest first; in memory for 2·(m + 1) vectors.
-        ro: their 1/yᵀs. al: the α of the last two loops, which nothing reads.
+        ro: their 1/yᵀs.
         sy: sᵢᵀyⱼ for i ≤ j. Where it is missing, or does not fit `ro`, as in torch's state, it is computed.
         sg: sᵢᵀprev_flat_grad; computed of a loaded state.
         row: where in memory the next pair goes, so that a resumed run has the same bits.
@@ -161,7 +161,7 @@ class LBFGS(ClosureOptimizer):
     def minimize(self, objective: Objective, state: dict[str, Any], settings: dict[str, Any]) -> LBFGSReport:
         """Algorithm 7.5."""
         iterations, t, wolfe = 0, 0.0, None
-        pairs = {True: 0, False: 0, None: 0}
+        pairs_kept = pairs_refused = 0
         stopped = at_rest(objective, settings)
         if stopped == NOT_FINITE:
             self._retreat(objective, state, settings)
@@ -169,8 +169,9 @@ class LBFGS(ClosureOptimizer):
         while not stopped and iterations < settings["max_iter"]:
             fresh = not (state.get("t") or state.get("old_dirs"))  # it has not moved since it (re)started
             kept = _remember(state, objective.gradient, settings)
-            pairs[kept] += 1
-            line = Line(objective, _direction(objective.gradient, state, settings["history_size"]))
+            pairs_kept += kept is True
+            pairs_refused += kept is False
+            line = Line(objective, _direction(objective.gradient, state))
             if not -math.inf < line.start.slope < 0:  # by rounding, or an overflow
                 uninterrupted(_forget, state)
                 fresh, line = True, Line(objective, steepest(objective.gradient))
@@ -191,7 +192,8 @@ class LBFGS(ClosureOptimizer):
                 stopped = NO_LOWER_POINT
                 if not (search and search.exhausted):  # along d there is none
                     uninterrupted(_forget, state)
-        return LBFGSReport(stopped or MAX_ITER, iterations, objective.evaluations, t, wolfe, pairs[True], pairs[False])
+        counts = objective.evaluations, t, wolfe, pairs_kept, pairs_refused
+        return LBFGSReport(stopped or MAX_ITER, iterations, *counts)
 
     def _move(
         self, line: Line, t: float, objective: Objective, settings: dict[str, Any], last: bool
@@ -220,9 +222,10 @@ class LBFGS(ClosureOptimizer):
 
     def _check_loaded(self, state: dict[str, Any], flat: Flat) -> None:
         super()._check_loaded(state, flat)
-        state.pop("sg", None)
+        for key in ("sg", "al"):  # of the point where it was saved, and torch's own
+            state.pop(key, None)
         where = "LBFGS.load_state_dict"
-        for key, check in (("ro", list_of(number)), ("al", list_of(optional(number))), ("row", count)):
+        for key, check in (("ro", list_of(number)), ("row", count)):
             if key in state:
                 state[key] = check(f"{where}: {key}", state[key])
         lengths = {key: len(state[key]) for key in ("old_stps", "old_dirs", "ro") if key in state}
@@ -372,7 +375,7 @@ def _forget(state: dict[str, Any]) -> None:
 
 
 @np.errstate(all="ignore")
-def _direction(gradient: Any, state: dict[str, Any], size: int) -> Any:
+def _direction(gradient: Any, state: dict[str, Any]) -> Any:
     """-H·∇f, by the two loops of Algorithm 7.4, given the products sᵢᵀ∇f.
 
     The first, αᵢ = ρᵢ·sᵢᵀ(q - Σ_{j>i} αⱼ·yⱼ), is the system R·α = S·q with Rᵢⱼ = sᵢᵀyⱼ for i ≤ j and the sᵢ as rows of
@@ -394,5 +397,4 @@ def _direction(gradient: Any, state: dict[str, Any], size: int) -> Any:
     difference = np.linalg.solve(R.T[::-1, ::-1], (R.diagonal() * alpha - Yr[:-1])[::-1])[::-1]
     d = np.empty_like(gradient)
     S.combination(np.append(difference, 1.0), d)
-    state["al"] = [*alpha, *[None] * (size - len(alpha))]
     return d

@@ -35,9 +35,9 @@ def muon(p, o, kappa: Scalar, *, lr, weight_decay):
 class Muon(ElementwiseOptimizer):
     """Muon: P ← (1 - lr·λ)·P - lr'·O, where O is nearly the orthogonal matrix next to the momentum.
 
-    B ← μ·B + (1 - μ)·G. With Nesterov's momentum D = (1 - μ)·G + μ·B, without it D = B. O is D/max(‖D‖, ε) after k
-    Newton-Schulz steps X ← a·X + (b·A + c·A²)·X, A = XXᵀ, which bring all singular values near 1. lr' is lr·√max(1,
-    rows/columns), or 0.2·lr·√max(rows, columns): κ·lr in the formula.
+    B ← μ·B + (1 - μ)·G. With Nesterov's momentum D = (1 - μ)·G + μ·B, without it D = B. O is D/max(‖D‖, ε), by
+    Frobenius' norm, after k Newton-Schulz steps X ← a·X + (b·A + c·A²)·X, A = XXᵀ, which bring all singular values near
+    1. lr' is lr·√max(1, rows/columns), or 0.2·lr·√max(rows, columns): κ·lr in the formula.
 
     Only for matrices, as the weights of hidden layers are; let another optimizer have the rest.
 
@@ -47,7 +47,7 @@ class Muon(ElementwiseOptimizer):
         momentum: μ ≥ 0. Default 0.95.
         nesterov: Nesterov's momentum. Default True.
         ns_coefficients: (a, b, c), each any finite number. Default (3.4445, -4.775, 2.0315).
-        eps: ε ≥ 0, the least norm that D is divided by. Default 1e-7.
+        eps: ε ≥ 0, the least Frobenius norm that D is divided by. Default 1e-7.
         ns_steps: k, a whole number from 0 to 99. Default 5.
         adjust_lr_fn: what lr' is: "original", the first; "match_rms_adamw", the second, which suits an lr and a decay
             that were found for AdamW. None is "original". Default None.
@@ -77,6 +77,10 @@ class Muon(ElementwiseOptimizer):
     formula = Stages(("b",), muon_direction, muon)
     state_keys = {"b": "momentum_buffer"}
     reduces = True
+    between_latex = (
+        r"o = \operatorname{NewtonSchulz}\left(\frac{d}{\max(\|d\|_F, \epsilon)}\right), \quad "
+        r"\kappa = \sqrt{\max(1, \mathit{rows} / \mathit{columns})}"
+    )
     read = ("ns_coefficients", "ns_steps", "eps", "adjust_lr_fn")
     takes_complex = False
     ranges = {

@@ -33,7 +33,7 @@ class NewtonCGReport:
     products: how many products with the Hessian were taken.
     loss: where the parameters are now.
     gradient_norm: ‖g‖, where the step started.
-    radius: Δ, for the next step.
+    radius: Δ, for the next step; where no point was accepted, that of this one.
     step_norm: ‖p‖ of the point that was accepted, 0 where none was.
     ratio: ρ of the last trial point, the actual over the predicted fall of the loss.
     inner: how the conjugate gradients of the last trial point ended, in words.
@@ -157,13 +157,15 @@ class NewtonCG(SecondOrderOptimizer):
     def descend(self, objective: Curved, state: dict[str, Any], settings: dict[str, Any]) -> NewtonCGReport:
         """Algorithm 4.1, until a point is accepted."""
         x, g_norm = objective.x, norm(objective.gradient)
-        radius = min(state.get("radius", settings["radius"]), settings["max_radius"])
         ratio, inner = math.nan, ""
+
+        def kept() -> float:
+            return float(min(state.get("radius", settings["radius"]), settings["max_radius"]))
 
         def report(stopped: str, step_norm: float = 0.0) -> NewtonCGReport:
             counts = objective.evaluations, objective.products
             return NewtonCGReport(
-                stopped, *counts, objective.signed(objective.value), g_norm, radius, step_norm, ratio, inner
+                stopped, *counts, objective.signed(objective.value), g_norm, kept(), step_norm, ratio, inner
             )
 
         if not objective.finite:
@@ -172,6 +174,7 @@ class NewtonCG(SecondOrderOptimizer):
             return report(STATIONARY)
         scale = binade(max(g_norm, math.sqrt(np.finfo(x.dtype).tiny)))  # of the model: its squares stay in the type
         tolerance = min(settings["forcing"], math.sqrt(g_norm)) * g_norm / scale
+        radius = kept()
         shortest = float(np.finfo(x.dtype).eps) * max(norm(x), settings["radius"])
         while radius > shortest:
             g = objective.gradient / scale

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import warnings
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypedDict, Unpack
 
@@ -19,8 +19,14 @@ Closure = Callable[[], Any]
 Hook = Callable[..., Any]
 
 
-TORCHS_OWN = {"foreach", "fused", "capturable", "differentiable"}
-"""Arguments of torch's optimizers that say how a step is run."""
+_EXECUTION = "how a step runs is chosen by `with optim.execution(...)`"
+TORCHS_OWN = {
+    "foreach": _EXECUTION,
+    "fused": _EXECUTION,
+    "capturable": "minigrad.cuda.capture puts a step into a CUDA graph",
+    "differentiable": "optim.functional.pure makes a step that is differentiated",
+}
+"""Arguments of torch's optimizers that say how a step is run, and what stands for them here."""
 
 
 class Options(TypedDict, total=False):
@@ -34,7 +40,8 @@ class Optimizer:
 
     params: parameters, or (name, parameter) pairs, or dictionaries, each a group with settings of its own under
         their names and its parameters under "params". Lists, tuples and generators; no sets, which have no order.
-    defaults: the settings of a group that does not give its own.
+    defaults: the settings of a group that does not give its own. A number may be an array or a Tensor of shape () too;
+        it becomes a Python number, so that a later change of the Tensor is not seen, where torch keeps the Tensor.
     skip_nonfinite: whether a step that finds a NaN or an infinity in any gradient changes nothing but `skipped`, which
         counts such steps. On a GPU each step then waits for the answer. An attribute too, that may be changed; it is no
         part of `state_dict`. Default False: as in torch, they go into the parameters.
@@ -53,13 +60,13 @@ class Optimizer:
         unknown = options.keys() - Options.__annotations__
         if unknown:
             known = ", ".join(defaults)
-            hint = "; how a step runs is chosen by `with optim.execution(...)`" if unknown & TORCHS_OWN else ""
-            raise TypeError(f"{name}: unknown argument {', '.join(sorted(unknown))}; it has {known}{hint}")
+            hints = dict.fromkeys(TORCHS_OWN[key] for key in sorted(unknown & TORCHS_OWN.keys()))
+            texts = [f"unknown argument {', '.join(sorted(unknown))}", f"it has {known}", *hints]
+            raise TypeError(f"{name}: {'; '.join(texts)}")
         self.defaults = defaults
         self.state: defaultdict[Any, Any] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        self._pre_hooks: dict[int, Hook] = {}
-        self._post_hooks: dict[int, Hook] = {}
+        self._without_hooks()
         self.steps_taken = 0
         self.skip_nonfinite = flag(f"{name}: skip_nonfinite", options.get("skip_nonfinite", False))
         self.skipped = 0
@@ -173,19 +180,19 @@ class Optimizer:
             backend.refuse(f"a step of {name} with skip_nonfinite, which waits for the gradients,")
 
     def _expect_gradients(self) -> None:
-        """Raise RuntimeError where the very first step finds no gradient; a later one does nothing, as in torch."""
+        """Raise RuntimeError where no parameter has a gradient: the first step asks, later ones do nothing."""
         params = [p for group in self.param_groups for p in group["params"]]
-        if self.steps_taken == 0 and params and all(p.grad is None for p in params):
+        if params and all(p.grad is None for p in params):
             raise RuntimeError(
                 f"{type(self).__name__}.step: no parameter has a gradient; call backward() on a loss that depends on "
                 "them first, inside the closure if there is one"
             )
 
     def _skips(self) -> bool:
-        """Whether this step is to be skipped for a gradient that is not finite; it is counted then."""
+        """Whether a gradient is not finite, so that a step with `skip_nonfinite` is skipped; it is counted then."""
         gradients = (p.grad for group in self.param_groups for p in group["params"] if p.grad is not None)
         arrays = (g.values if isinstance(g, RowSparse) else g.data for g in gradients)
-        if not self.skip_nonfinite or all(bool(np.isfinite(array).all()) for array in arrays):
+        if all(map(_is_finite, arrays)):
             return False
         self.skipped += 1
         return True
@@ -222,8 +229,15 @@ class Optimizer:
         """A copy of state and settings, in torch's layout: parameters are numbered across the groups.
 
         {"state": {number: {name: array or number}}, "param_groups": [{"lr": ..., "params": [numbers]}]}. Arrays are
-        NumPy's. A parameter that was never stepped has no entry.
+        NumPy's. A parameter without state has no entry: before its first step, but for Adagrad's, whose state is there
+        from the start, and after it where the settings need no state.
         """
+        for hook in tuple(self._saving_hooks.values()):
+            hook(self)
+        saved: dict[str, Any] = self._changed(self._saved_hooks, self._packed())
+        return saved
+
+    def _packed(self) -> dict[str, Any]:
         numbers = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
         groups = [
             {
@@ -248,8 +262,54 @@ class Optimizer:
         Raises ValueError for groups or shapes that don't fit, unknown or incomplete entries, and settings out of
         range. When it raises, nothing has changed.
         """
-        groups, state = self._loaded(state_dict)
+        if isinstance(state_dict, Mapping):
+            state_dict = self._changed(self._loading_hooks, copy.copy(state_dict))
+        self._become(*self._loaded(state_dict))
+        for hook in tuple(self._loaded_hooks.values()):
+            hook(self)
+
+    def _become(self, groups: list[dict[str, Any]], state: defaultdict[Any, Any]) -> None:
         self.param_groups, self.state = groups, state
+
+    def _changed(self, hooks: dict[int, Hook], state_dict: Any) -> Any:
+        """What hooks make of a state: each changes it in place, or returns another."""
+        for hook in tuple(hooks.values()):
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
+        return state_dict
+
+    def register_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer)` before each `state_dict`; with `prepend`, before the hooks that are there already."""
+        return _registered(self._saving_hooks, hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer, state_dict)` after each `state_dict`: it may change the dictionary, or return another.
+
+        prepend: before the hooks that are there already, not after them.
+        """
+        return _registered(self._saved_hooks, hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer, state_dict)` before each `load_state_dict`: it may return another state to load.
+
+        As in torch, the hook gets a shallow copy: new keys and values in it stay out of the caller's dictionary,
+        changes within "state" and "param_groups" don't.
+
+        prepend: before the hooks that are there already, not after them.
+        """
+        return _registered(self._loading_hooks, hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
+        """Call `hook(optimizer)` after each `load_state_dict`; with `prepend`, before the hooks there already."""
+        return _registered(self._loaded_hooks, hook, prepend)
+
+    def _without_hooks(self) -> None:
+        self._pre_hooks: dict[int, Hook] = {}
+        self._post_hooks: dict[int, Hook] = {}
+        self._saving_hooks: OrderedDict[int, Hook] = OrderedDict()
+        self._saved_hooks: OrderedDict[int, Hook] = OrderedDict()
+        self._loading_hooks: OrderedDict[int, Hook] = OrderedDict()
+        self._loaded_hooks: OrderedDict[int, Hook] = OrderedDict()
 
     def _loaded(self, saved: Mapping[str, Any]) -> tuple[list[dict[str, Any]], defaultdict[Any, Any]]:
         if not isinstance(saved, Mapping):
@@ -329,7 +389,20 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._pre_hooks, self._post_hooks, self._stepping = {}, {}, False
+        self._without_hooks()
+        self._stepping = False
+
+
+def _registered(hooks: OrderedDict[int, Hook], hook: Hook, prepend: bool) -> RemovableHandle:
+    handle = RemovableHandle(hooks, hook)
+    if prepend:
+        hooks.move_to_end(next(reversed(hooks)), last=False)
+    return handle
+
+
+def _is_finite(array: Any) -> bool:
+    backend.activate(array)
+    return bool(np.isfinite(array).all())
 
 
 def _counted(step: Callable[..., Any]) -> Callable[..., Any]:

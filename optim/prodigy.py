@@ -8,12 +8,12 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from minigrad import backend, many
+from minigrad import Tensor, backend, many, ops
 from minigrad.checks import BETAS, FRACTION, NONNEGATIVE, POSITIVE, flag, optional, within
 from minigrad.cuda import Recording, StaleError
 from optim import captured
 from optim.elementwise import Binding, ElementwiseOptimizer, Piece
-from optim.formula import Scalar, formula, sqrt
+from optim.formula import Formula, Scalar, formula, sqrt
 from optim.optimizer import Options
 
 
@@ -49,6 +49,9 @@ class Prodigy(ElementwiseOptimizer):
     m ← β1·m + (1 - β1)·d·g, v ← β2·v + (1 - β2)·d²g², s ← β3·s + (1 - β3)·lr·d²·g, and for all parameters of a group
     together r ← β3·r + (1 - β3)·lr·d²·⟨g, p0 - p⟩ and d ← max(d, d_coef·r/‖s‖₁), which the next step uses.
 
+    Each group has a d of its own, where the paper and the authors' code have one over all groups: so two groups with
+    equal settings train otherwise than one with all parameters. Put them into one group where they are to share d.
+
     Settings:
         lr: factor of the step size found, ≥ 0; where a schedule acts. Default 1.
         betas: (β1, β2), each in [0, 1). Default (0.9, 0.999).
@@ -75,8 +78,9 @@ class Prodigy(ElementwiseOptimizer):
 
     Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
-    Source: Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner" (2024), Algorithm 4. Not
-    in torch. Every step uses the d from before it; the authors' code puts the new one beside ε.
+    Source: Mishchenko and Defazio, "Prodigy: An Expeditiously Adaptive Parameter-Free Learner" (2024), Algorithm 4, for
+    each group by itself. Not in torch. Every step uses the d from before it; the authors' code puts the new one beside
+    ε.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)
@@ -92,6 +96,10 @@ class Prodigy(ElementwiseOptimizer):
     formula = prodigy
     state_keys = {"m": "exp_avg", "v": "exp_avg_sq", "s": "s", "p0": "p0"}
     scratch = ("travelled", "d")
+    between_latex = (
+        r"r \leftarrow \beta_3 \, r + (1 - \beta_3) \gamma \, d^2 \sum \mathit{travelled}, \quad "
+        r"d \leftarrow \max(d, \mathit{d\_coef} \, r / \|s\|_1) \text{ for the next step}"
+    )
     ranges = {
         "lr": NONNEGATIVE,
         "betas": BETAS,
@@ -153,12 +161,28 @@ class Prodigy(ElementwiseOptimizer):
         super().validate(group)
         group.update(fresh(group["d0"]) | group)
 
-    def state_dict(self) -> dict[str, Any]:
-        """See Optimizer.state_dict; what a group shares is saved as numbers."""
-        saved = super().state_dict()
+    def _packed(self) -> dict[str, Any]:
+        """What a group shares is saved as numbers."""
+        saved = super()._packed()
         for group in saved["param_groups"]:
             group.update(_numbers(group))
         return saved
+
+    def between(self, formula: Formula, given: dict[str, Any], group: dict[str, Any]) -> dict[str, Any]:
+        """d, in the parameter's type."""
+        d, p = group["d"], given["p"]
+        d = d if isinstance(d, Tensor) else Tensor(backend.zeros((), p.data) + d)
+        return {"d": d if d.dtype == p.dtype else d.astype(p.dtype)}
+
+    def shared(self, group: dict[str, Any]) -> dict[str, Any]:
+        """d and what it is estimated from."""
+        return fresh(group["d0"])
+
+    def shared_next(self, group: dict[str, Any], stepped: list[dict[str, Any]]) -> dict[str, Any]:
+        """The d of the next step."""
+        travelled = sum(_total(one["travelled"]) for one in stepped)
+        size = sum(_total(ops.absolute(one["s"])) for one in stepped)
+        return estimate(group, factors(group, max(one["step"] for one in stepped)), travelled, size)
 
     def _run(self, work: list[Piece]) -> None:
         parts = self._parts(work)
@@ -199,6 +223,7 @@ class Prodigy(ElementwiseOptimizer):
             if backend.is_array(group["d"]) and _devices(b for b, _ in mine) != {backend.device_of(group["d"])}:
                 group.update(_numbers(group))
             for binding, _ in mine:
+                backend.activate(binding.data)
                 binding.flats[-1][...] = group["d"]
             parts.append((number, [binding for binding, _ in mine], max(t for _, t in mine)))
         return parts
@@ -255,10 +280,18 @@ def _sums(bindings: list[Binding]) -> tuple[Any, Any]:
     travelled: Any = 0.0
     size: Any = 0.0
     for part, sums in zip(parts, s, strict=True):
+        backend.activate(part)
         travelled = travelled + number(part.sum())
         np.absolute(sums, out=part)
         size = size + number(part.sum())
     return travelled, size
+
+
+def _total(x: Tensor) -> Any:
+    """The sum of all elements: a number, or a Tensor where it is being differentiated."""
+    with np.errstate(all="ignore"):
+        total = x.reshape(-1).sum()
+    return total.astype(np.float64) if total.requires_grad else total.item()
 
 
 def _choose(condition: Any, a: Any, b: Any) -> Any:

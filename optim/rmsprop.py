@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from minigrad.checks import FRACTION, NONNEGATIVE, flag
+from minigrad.checks import NONNEGATIVE, UNIT, flag
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
 from optim.optimizer import Options
@@ -38,7 +38,7 @@ class RMSprop(ElementwiseOptimizer):
 
     Settings:
         lr: step size, ≥ 0. Default 1e-2.
-        alpha: α in [0, 1). Default 0.99.
+        alpha: α in [0, 1]; with 1 v stays 0. Default 0.99.
         eps: ε ≥ 0. Default 1e-8.
         weight_decay: λ ≥ 0, added to the gradient as λp (L2). Default 0.
         momentum: μ ≥ 0. Default 0.
@@ -54,8 +54,8 @@ class RMSprop(ElementwiseOptimizer):
     Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Tieleman and Hinton, "Lecture 6.5 - RMSProp", COURSERA: Neural Networks for Machine Learning (2012);
-    centered: Graves, "Generating Sequences With Recurrent Neural Networks" (2013), equations 38 to 41, with ε inside
-    the root. As in torch.
+    centered: Graves, "Generating Sequences With Recurrent Neural Networks" (2013), equations 38 to 41, where ε stands
+    inside the root. As in torch, where it stands outside, as here.
 
     >>> import minigrad as mg, optim
     >>> p = mg.tensor([1.0, -2.0], dtype="float64", requires_grad=True)
@@ -73,7 +73,7 @@ class RMSprop(ElementwiseOptimizer):
     switched = ("g_avg", "b")
     ranges = {
         "lr": NONNEGATIVE,
-        "alpha": FRACTION,
+        "alpha": UNIT,
         "eps": NONNEGATIVE,
         "weight_decay": NONNEGATIVE,
         "momentum": NONNEGATIVE,

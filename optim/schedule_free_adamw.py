@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from minigrad.checks import BETAS, NONNEGATIVE, flag
+from minigrad.checks import BETAS, NONNEGATIVE, count, flag
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula, sqrt
 from optim.optimizer import Options
@@ -43,14 +43,17 @@ class ScheduleFreeAdamW(ElementwiseOptimizer):
 
     The gradient is taken at p, an interpolation of the fast sequence z and its average x; x is what to evaluate with.
     v ← β2·v + (1 - β2)·g² comes first. γ = lr·√(1 - β2ᵗ)·min(1, t/warmup_steps); c = w/Σw with
-    w = t^r·(the largest γ yet)^weight_lr_power.
+    w = t^r·(the largest γ yet)^weight_lr_power. To evaluate with x:
+
+        with optim.swa_utils.swapped(params, [optimizer.state.get(p, {}).get("x", p) for p in params]):
+            ...
 
     Settings:
         lr: ≥ 0. Default 2.5e-3.
         betas: (β1, β2), each in [0, 1). Default (0.9, 0.999).
         eps: ε ≥ 0. Default 1e-8.
         weight_decay: λ ≥ 0, decoupled, at p. Default 0.
-        warmup_steps: in which γ rises to its full size, ≥ 0. Default 0.
+        warmup_steps: in which γ rises to its full size, a whole number from 0. Default 0.
         r: ≥ 0, power of t in the weights of the average. Default 0.
         weight_lr_power: ≥ 0, power of the largest γ in them. Default 2.
         maximize: climb instead of descend. Default False.
@@ -85,7 +88,7 @@ class ScheduleFreeAdamW(ElementwiseOptimizer):
         "betas": BETAS,
         "eps": NONNEGATIVE,
         "weight_decay": NONNEGATIVE,
-        "warmup_steps": NONNEGATIVE,
+        "warmup_steps": count,
         "r": NONNEGATIVE,
         "weight_lr_power": NONNEGATIVE,
         "maximize": flag,

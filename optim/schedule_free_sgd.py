@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from minigrad.checks import FRACTION, NONNEGATIVE, flag
+from minigrad.checks import FRACTION, NONNEGATIVE, count, flag
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import formula
 from optim.optimizer import Options
@@ -40,13 +40,17 @@ class ScheduleFreeSGD(ElementwiseOptimizer):
     """Schedule-free SGD: z ← z - γ·g, x ← (1 - c)·x + c·z, p ← (1 - β)·z + β·x: an average in the place of a schedule.
 
     The gradient is taken at p, an interpolation of the fast sequence z and its average x; x is what to evaluate with.
-    γ = lr·min(1, t/warmup_steps); c = w/Σw with w = t^r·(the largest γ yet)^weight_lr_power: 1/t for a constant γ.
+    γ = lr·min(1, t/warmup_steps); c = w/Σw with w = t^r·(the largest γ yet)^weight_lr_power: 1/t for a constant γ. To
+    evaluate with x:
+
+        with optim.swa_utils.swapped(params, [optimizer.state.get(p, {}).get("x", p) for p in params]):
+            ...
 
     Settings:
         lr: γ, ≥ 0; larger than for SGD. Default 1.
         momentum: β in [0, 1). Default 0.9.
         weight_decay: λ ≥ 0, added to the gradient as λp (L2). Default 0.
-        warmup_steps: in which γ rises to its full size, ≥ 0. Default 0.
+        warmup_steps: in which γ rises to its full size, a whole number from 0. Default 0.
         r: ≥ 0, power of t in the weights of the average. Default 0.
         weight_lr_power: ≥ 0, power of the largest γ in them. Default 2.
         maximize: climb instead of descend. Default False.
@@ -79,7 +83,7 @@ class ScheduleFreeSGD(ElementwiseOptimizer):
         "lr": NONNEGATIVE,
         "momentum": FRACTION,
         "weight_decay": NONNEGATIVE,
-        "warmup_steps": NONNEGATIVE,
+        "warmup_steps": count,
         "r": NONNEGATIVE,
         "weight_lr_power": NONNEGATIVE,
         "maximize": flag,
@@ -111,6 +115,10 @@ class ScheduleFreeSGD(ElementwiseOptimizer):
             },
             **options,
         )
+
+    def numbers_before(self, group: dict[str, Any], t: int) -> dict[str, float]:
+        """γ grows in the warm-up alone."""
+        return {"lr_max": group["lr"] * min(1, (t - 1) / max(1, group["warmup_steps"]))}
 
     def initial(self, name: str, group: dict[str, Any], p: Any) -> Any:
         """Both sequences start where the parameter is."""

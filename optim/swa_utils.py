@@ -349,7 +349,8 @@ def swapped(tensors: Iterable[Tensor], values: Iterable[Any]) -> Iterator[None]:
     `AveragedModel.swapped_into` does this for a whole model. With a schedule-free optimizer, whose averages are its
     states' `x`:
 
-        with swapped(model.parameters(), [optimizer.state[p]["x"] for p in model.parameters()]):
+        params = list(model.parameters())
+        with swapped(params, [optimizer.state.get(p, {}).get("x", p) for p in params]):  # p before its first step
             ...
 
     Raises ValueError for another number of values or another shape, RuntimeError for a tensor that holds other values

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 import minigrad as mg
 from minigrad.tape import grad_mode
-from optim.formula.execution import chosen_execution
+from optim.formula.executions import chosen_execution
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)

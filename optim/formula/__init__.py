@@ -34,11 +34,11 @@ m &\\leftarrow \\beta \\, m + (1 - \\beta) g \\\\
 examples/own_optimizer.py is a longer one, docs/how_a_formula_runs.md says what happens to it.
 
 Parameters of a formula:
-    Before `*` stand arrays: the parameter p, its gradient g, then the state, each with a key in the class's
-    `state_keys`. A state array has p's shape and starts at 0, or at what the class's `initial` gives. (Where a class
-    computes norms or sums for its formula, its `scratch` names arrays that are not kept; one annotated `Scalar` has a
-    single element: see optim/lars.py. Where several formulas make a step, they are its `Stages`, and the class's
-    `update` says which arrays each takes: see optim/muon.py.)
+    Before `*` stand arrays: the parameter p and its gradient g, under these names, then the state, each with a key in
+    the class's `state_keys`. A state array has p's shape and starts at 0, or at what the class's `initial` gives.
+    (Where a class computes norms or sums for its formula, its `scratch` names arrays that are not kept; one annotated
+    `Scalar` has a single element: see optim/lars.py. Where several formulas make a step, they are its `Stages`, and the
+    class's `update` says which arrays each takes: see optim/muon.py.)
     After `*` stand hyperparameters: first the settings, by name (`beta1` and `beta2` may be settings, or members of one
     called `betas`); then, where they are wanted, `first`, whether p has no state yet; the class's `numbers`, which are
     kept from step to step; and `t`, the number of the step, from 1. They are numbers, or True, False or None. The
@@ -46,6 +46,8 @@ Parameters of a formula:
 
 Rules:
     It stands in a file or a notebook: its text is read, for the names of its steps.
+    Its arrays have no name that the code made of it has for itself: none that begins with _, no keyword of C or C++, no
+    function of NumPy that is called there.
     Every step is an assignment to one name. No `+=`, which would hide one.
     It returns, by name, the arrays that it changes, and those of `numbers` that it changes; the same in every `return`.
     What happens to elements is made of the words below. To branch on elements, use `where`; `if` asks hyperparameters
@@ -54,8 +56,8 @@ Rules:
     that was made would not. Write the number out, or make it a setting.
     `print(...)` and `breakpoint()` run under `execution("eager")` alone.
 
-Words, for arrays element by element, a number in place of an array where that makes sense:
-    + - * /           arithmetic; also of hyperparameters, which have ** too
+Words, for arrays element by element, or for numbers; all but `where` also for hyperparameters alone:
+    + - * /           arithmetic; also of hyperparameters, which have ** // % too
     x**2              the square; arrays have no other power
     -x                the negative
     < <= > >= == !=   conditions, for `where`
@@ -64,7 +66,7 @@ Words, for arrays element by element, a number in place of an array where that m
     maximum(a, b)     the larger; NaN where either is
     minimum(a, b)     the smaller; NaN where either is
     sign(x)           -1, 0 or 1; 0 for NaN
-    sqrt(x)           the square root; also of hyperparameters
+    sqrt(x)           the square root
     where(c, a, b)    a where the condition c holds, b elsewhere
 
 All of them are exact or correctly rounded, so every execution gives the same bits. A sum or a norm over elements is
@@ -77,7 +79,7 @@ chooses what runs.
 """
 
 from optim.formula.definition import Formula, Scalar, formula
-from optim.formula.execution import execution
+from optim.formula.executions import execution
 from optim.formula.functions import absolute, lerp, maximum, minimum, sign, sqrt, where
 from optim.formula.stages import Stages
 from optim.formula.text import source

@@ -124,8 +124,9 @@ def compile_plan(plan: Plan, dtype: Any) -> Callable[..., None]:
     functions = ("add", "subtract", "multiply", "true_divide", "negative", "square", "sqrt", "absolute", "copyto")
     comparisons = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
     scope: dict[str, Any] = {name: getattr(np, name) for name in functions + comparisons}
-    exec(text, scope)
-    run, scratch = scope[plan.name], _Scratch(*counts)
+    made: dict[str, Any] = {}
+    exec(text, scope, made)  # apart from the scope, where a formula's name may stand for something else
+    run, scratch = made[plan.name], _Scratch(*counts)
     single = [a in plan.scalars for a in plan.arrays]
 
     @np.errstate(all="ignore")

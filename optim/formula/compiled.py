@@ -97,7 +97,8 @@ def _compiled(plan: Plan, dtype: np.dtype[Any]) -> Callable[..., None]:
         "sqrt": np.sqrt if dtype != np.float64 else math.sqrt,
         "abs": abs,
     }
-    exec(source(plan), scope)
+    made: dict[str, Any] = {}
+    exec(source(plan), scope, made)  # apart from the scope, where a formula's name may stand for something else
     array = numba.types.Array(real, 1, "C")
     signature = numba.void(*[array] * len(plan.arrays), numba.types.Array(numba.float64, 1, "C"))
     # The loop makes no arrays, so Numba need not count references to them (`_nrt`), and only Python calls it: a call
@@ -105,5 +106,5 @@ def _compiled(plan: Plan, dtype: np.dtype[Any]) -> Callable[..., None]:
     options: Any = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     if hasattr(numba.core.options.DefaultOptions, "_nrt"):  # Numba does not promise it
         options["_nrt"] = False
-    kernel: Callable[..., None] = numba.njit([signature], **options)(scope[plan.name])
+    kernel: Callable[..., None] = numba.njit([signature], **options)(made[plan.name])
     return kernel

@@ -38,7 +38,7 @@ def check_class(cls: Any) -> None:
     formula = cls.formula
     if not isinstance(formula, Formula):
         raise TypeError(f"{cls.__name__}: formula must be a function under @formula, got {formula!r}")
-    if len(formula.arrays) < 2:
+    if formula.arrays[:2] != ("p", "g"):
         raise TypeError(f"formula {formula.name}: expected p and g before `*`, got {', '.join(formula.arrays)}")
     kept, state = {**cls.state_keys, **dict.fromkeys(cls.scratch)}, formula.arrays[2:]
     for name in state:
@@ -64,9 +64,8 @@ def check_returns(cls: Any) -> None:
     if not hasattr(cls, "formula"):
         raise TypeError(f"{cls.__name__}: a class of optimizers needs a formula")
     formula = cls.formula
-    p = formula.arrays[0]
-    if p not in formula.returns:
-        raise TypeError(f"formula {formula.name}: {p} is not returned, so no step would change a parameter")
+    if "p" not in formula.returns:
+        raise TypeError(f"formula {formula.name}: p is not returned, so no step would change a parameter")
     returned = [name for name in formula.returns if name in formula.hyperparameters]
     for name in cls.numbers:
         if name not in returned:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import RawKernel
+from minigrad.backend import RawKernel, struct
 from optim.formula.plan import Plan
 from optim.formula.vocabulary import VOCABULARY
 
@@ -35,6 +35,11 @@ def layout(plan: Plan) -> np.dtype[Any]:
     return np.dtype(fields, align=True)
 
 
+def name_of(plan: Plan) -> str:
+    """The kernel's name: a formula may be called `exp`, which CUDA has."""
+    return f"{plan.name}_kernel"
+
+
 def source(plan: Plan, dtype: Any) -> str:
     """The text of the kernel."""
     sizes = layout(plan)
@@ -54,7 +59,7 @@ struct Group {{
     int firsts[{tensors + 1}];  // each tensor's first chunk; from behind the last tensor on, how many there are
 }};
 
-extern "C" __global__ void __launch_bounds__({THREADS}) {plan.name}(const Group _group) {{
+extern "C" __global__ void __launch_bounds__({THREADS}) {name_of(plan)}(const Group _group) {{
     const double *const _constants = _group.live ? _group.live : _group.constants;
 {_constants(plan, "_constants")}
     for (int _chunk = blockIdx.x; _chunk < _group.firsts[{tensors}]; _chunk += gridDim.x) {{
@@ -93,7 +98,7 @@ def c_source(plan: Plan, dtype: Any, name: str | None = None) -> str:
     return f"""#include <math.h>
 #include <stdbool.h>
 {_head(dtype)}
-void {name or plan.name}(long long _size, {arrays}const double *_constants) {{
+void {name or name_of(plan)}(long long _size, {arrays}const double *_constants) {{
 {_constants(plan, "_constants")}
     for (long long _i = 0; _i < _size; _i++) {{
 {_lines(_body(plan), 8)}
@@ -139,7 +144,7 @@ class Kernel:
 
     def __init__(self, plan: Plan, dtype: Any) -> None:
         self.layout, self.constants = layout(plan), len(plan.expressions)
-        self.launch: Callable[..., None] = RawKernel(source(plan, dtype), plan.name)
+        self.launch: Callable[..., None] = RawKernel(source(plan, dtype), name_of(plan))
 
     def __call__(self, *arguments: Any) -> None:
         """Run on one tensor: the plan's arrays, then its constants, as `run` takes them."""
@@ -190,5 +195,5 @@ class Batch:
                 group["constants"][0, :count] = constants[:count]
             else:
                 group["live"] = constants.data.ptr
-            with self.device:
-                self.kernel.launch((min(chunks, BLOCKS),), (THREADS,), (group,))
+            self.device.use()
+            self.kernel.launch((min(chunks, BLOCKS),), (THREADS,), (struct(group),))

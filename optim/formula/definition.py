@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from optim.formula import grammar
+from optim.formula.names import check_names
 from optim.formula.plan import Plan
 from optim.formula.trace import Host, Symbol, Trace, text_of
 
@@ -35,6 +36,7 @@ class Formula:
         self.scalars = tuple(p.name for p in parameters if p.annotation in ("Scalar", Scalar))
         self.hyperparameters = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
         self.counted, self.sees_first = "t" in self.hyperparameters, "first" in self.hyperparameters
+        check_names(self.name, self.arrays, self.hyperparameters)
         self._plans: dict[tuple[Any, ...], list[Plan]] = {}
 
     @functools.cached_property
@@ -51,6 +53,9 @@ class Formula:
         """The formula as written, on arrays or on Tensors; always a tuple, in the order of `returns`."""
         answer = self.function(*arrays, **hyperparameters)
         return answer if isinstance(answer, tuple) else (answer,)
+
+    def __repr__(self) -> str:
+        return f"formula {self.name}({', '.join(self.arrays)})"
 
     def results(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What it returns, by name, for arrays and hyperparameters by name, among which may stand others."""

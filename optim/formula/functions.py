@@ -5,13 +5,14 @@ Beside these it uses + - * / , `**2` on arrays, comparisons inside `where`, and 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from minigrad import Tensor, ops
-from optim.formula.trace import Host, Symbol, host_call
+from optim.formula.trace import Host, StandIn, Symbol, host_call
+
+NUMBERS = (Host, int, float)
 
 
 def _traced(word: str, *arguments: Any) -> Any:
@@ -25,8 +26,8 @@ def sqrt(x: Any) -> Any:
     """Square root. Of a negative hyperparameter it raises ValueError; of a negative element it is NaN."""
     if isinstance(x, Symbol):
         return x.trace.apply("sqrt", x)
-    if isinstance(x, Host | int | float):
-        return host_call(math.sqrt, "sqrt", x)
+    if isinstance(x, NUMBERS):
+        return host_call("sqrt", x)
     return ops.sqrt(x)
 
 
@@ -39,6 +40,8 @@ def sign(x: Any) -> Any:
     """-1, 0 or 1 as x is negative, zero or positive; 0 for NaN, as in torch."""
     if isinstance(x, Symbol):
         return x.trace.apply("sign", x)
+    if isinstance(x, NUMBERS):
+        return host_call("sign", x)
     if isinstance(x, Tensor):
         return ops.where(x > 0, 1.0, ops.where(x < 0, -1.0, ops.zeros_like(x)))
     return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype)
@@ -46,8 +49,10 @@ def sign(x: Any) -> Any:
 
 def where(condition: Any, a: Any, b: Any) -> Any:
     """a where the condition holds, b elsewhere, element by element."""
-    if isinstance(condition, Host | bool | int | float):
-        raise TypeError("where chooses by elements of arrays; for a hyperparameter write `if`")
+    if isinstance(condition, NUMBERS):
+        what = "where chooses by elements of arrays; for a hyperparameter write `if`"
+        known = [x for x in (condition, a, b) if isinstance(x, StandIn)]
+        raise known[0].refused(what) if known else TypeError(what)
     traced = _traced("where", condition, a, b)
     if traced is not None:
         return traced
@@ -76,6 +81,8 @@ def _by_comparison(word: str, a: Any, b: Any, takes_first: Any) -> Any:
     traced = _traced(word, a, b)
     if traced is not None:
         return traced
+    if isinstance(a, NUMBERS) and isinstance(b, NUMBERS):
+        return host_call(word, a, b)
     if isinstance(a, Tensor) or isinstance(b, Tensor):
         return ops.where(takes_first(), a, b)
     return np.where(takes_first(), a, b)

@@ -44,6 +44,14 @@ class Stages(Formula):
         """The names that the formulas return."""
         return tuple(name for formula in self.formulas for name in formula.returns)
 
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Raises TypeError: what stands between the formulas is in the class's `update`."""
+        names = " and ".join(formula.name for formula in self.formulas)
+        raise TypeError(
+            f"formula {self.name}: a step is {names} with array code between them, which update() of its class has; "
+            "call one of them"
+        )
+
     def values(self, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """What each formula takes of these hyperparameters."""
         given = dict(zip(self.hyperparameters, values, strict=True))

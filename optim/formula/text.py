@@ -58,11 +58,12 @@ def plan_of(optimizer: Any, **settings: Any) -> tuple[Plan, tuple[Any, ...]]:
     formula = getattr(optimizer, "formula", None)
     if formula is None:
         raise TypeError(f"expected a class of optimizers with a formula, got {optimizer!r}")
-    own = {"t": 1000, "first": False} | dict.fromkeys(optimizer.numbers)
+    own: dict[str, Any] = {"t": 1000, "first": False} | dict.fromkeys(optimizer.numbers)
     given = {name: settings.pop(name) for name in own if name in settings}
     p = tensor([[0.0]], requires_grad=True)
     made = optimizer([p], **settings)
     group = made.param_groups[0]
     own |= {name: made.initial(name, group, p) for name in optimizer.numbers} | given
+    own |= made.numbers_before(group, own["t"]) | given
     values = optimizer._settings(group) + tuple(own[name] for name in formula.hyperparameters if name in own)
     return formula.plan(values)[0], values

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +87,11 @@ class StandIn:
 
     __array_function__ = __array_ufunc__
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # NumPy and copy ask for protocols
+            raise AttributeError(name)
+        raise self.refused(f"works element by element, with operators and functions; nothing in it has a .{name}")
+
 
 class Symbol(StandIn):
     """Stands for an array while a formula is traced."""
@@ -96,11 +100,6 @@ class Symbol(StandIn):
 
     def __init__(self, trace: Trace, name: str, condition: bool = False) -> None:
         self.trace, self.name, self.condition = trace, name, condition
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # NumPy and copy ask for protocols
-            raise AttributeError(name)
-        raise self.refused(f"works element by element, with operators and functions; an array has no .{name}")
 
     def __pow__(self, other: Any) -> Symbol:
         if other != 2:
@@ -154,10 +153,23 @@ def text_of(value: Any) -> str:
     return f"({text})" if text.startswith("-") else text
 
 
-def host_call(function: Callable[..., Any], name: str, *arguments: Any) -> Any:
-    """A function of host values: evaluated now, and remembered as text."""
+HOST_NAMES: dict[str, Any] = {
+    "abs": abs,
+    "bool": bool,
+    "inf": math.inf,
+    "maximum": lambda a, b: a if a > b or a != a else b,
+    "minimum": lambda a, b: a if a < b or a != a else b,
+    "nan": math.nan,
+    "sign": lambda x: (x > 0) - (x < 0),
+    "sqrt": math.sqrt,
+}
+"""What the text of a plan's host part may name beside the hyperparameters."""
+
+
+def host_call(name: str, *arguments: Any) -> Any:
+    """One of these functions of host values: evaluated now, and remembered as text."""
     hosts = [a for a in arguments if isinstance(a, Host)]
-    value = function(*(a.value if isinstance(a, Host) else a for a in arguments))
+    value = HOST_NAMES[name](*(a.value if isinstance(a, Host) else a for a in arguments))
     if not hosts:
         return value
     texts = ", ".join(map(text_of, arguments))
@@ -169,6 +181,8 @@ _OPERATORS = {
     "sub": (operator.sub, "-"),
     "mul": (operator.mul, "*"),
     "truediv": (operator.truediv, "/"),
+    "floordiv": (operator.floordiv, "//"),
+    "mod": (operator.mod, "%"),
     "pow": (operator.pow, "**"),
     "lt": (operator.lt, "<"),
     "le": (operator.le, "<="),
@@ -181,6 +195,7 @@ _WORDS = {
     "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide",
     "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
 }  # fmt: skip
+_COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 
 
 def _define(name: str) -> None:
@@ -192,22 +207,63 @@ def _define(name: str) -> None:
         return Host(host.trace, value, f"({texts[0]} {sign} {texts[1]})")
 
     def forward(self: Host, other: Any) -> Any:
-        return combine(self, other, self) if isinstance(other, Host | Number) else NotImplemented
+        return combine(self, other, self) if taken(self, other) else NotImplemented
 
     def reflected(self: Host, other: Any) -> Any:
-        return combine(other, self, self) if isinstance(other, Host | Number) else NotImplemented
+        return combine(other, self, self) if taken(self, other) else NotImplemented
+
+    def taken(self: Host, other: Any) -> bool:
+        if not isinstance(other, Host | Symbol | Number) and name not in ("eq", "ne"):
+            raise self.refused(f"`{sign}` takes arrays and numbers, got a {type(other).__name__} ({other!r})")
+        return isinstance(other, Host | Number)
 
     setattr(Host, f"__{name}__", forward)
-    if name in ("add", "sub", "mul", "truediv", "pow"):
+    if name not in _COMPARISONS:
         setattr(Host, f"__r{name}__", reflected)
     if name in _WORDS:
         word = _WORDS[name]
         setattr(Symbol, f"__{name}__", lambda self, other: self.trace.apply(word, self, other))
-        if name in ("add", "sub", "mul", "truediv"):
+        if name not in _COMPARISONS:
             setattr(Symbol, f"__r{name}__", lambda self, other: self.trace.apply(word, other, self))
 
 
 for _name in _OPERATORS:
     _define(_name)
-HOST_NAMES: dict[str, Any] = {"sqrt": math.sqrt, "inf": math.inf, "nan": math.nan}
-"""What the text of a plan's host part may name beside the hyperparameters."""
+
+_WORDS_OF_ARRAYS = f"arrays have + - * /, x**2, comparisons for where, and {', '.join(FUNCTIONS)}"
+_WORDS_OF_NUMBERS = "hyperparameters have + - * / // % **, abs, maximum, minimum, sign, sqrt, and conditions for `if`"
+_REFUSED: list[tuple[type[StandIn], str, str]] = [
+    (Symbol, "@", "matmul rmatmul"),
+    (Symbol, "//", "floordiv rfloordiv divmod rdivmod"),
+    (Symbol, "%", "mod rmod"),
+    (Symbol, "a power with an array as the exponent", "rpow"),
+    (Symbol, "round()", "round trunc floor ceil"),
+    (Symbol, "a shift", "lshift rlshift rshift rrshift"),
+    (Host, "@", "matmul rmatmul"),
+    (Host, "round()", "round trunc floor ceil divmod rdivmod"),
+    (Host, "& | ^ ~", "and rand or ror xor rxor invert lshift rlshift rshift rrshift"),
+    (Host, "taking a part", "getitem iter len contains"),
+]
+
+
+def _refuse(kind: type[StandIn], names: str, what: str) -> None:
+    def refused(self: StandIn, *_: Any) -> Any:
+        raise self.refused(what)
+
+    for name in names.split():
+        setattr(kind, f"__{name}__", refused)
+
+
+for _kind, _what, _names in _REFUSED:
+    _refuse(_kind, _names, f"can't record {_what}; {_WORDS_OF_ARRAYS if _kind is Symbol else _WORDS_OF_NUMBERS}")
+_refuse(
+    Symbol,
+    "and rand or ror xor rxor invert",
+    "conditions on elements are not combined by & | ^ ~; nest them: where(a, where(b, x, y), y)",
+)
+_refuse(
+    Symbol,
+    "getitem iter len contains",
+    "works element by element; where a step needs a sum, a norm or a part of an array, several formulas make it, with "
+    "array code between them: see optim.formula.Stages",
+)

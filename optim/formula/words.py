@@ -25,27 +25,38 @@ SYMBOLS = {
     "eps": r"\epsilon", "weight_decay": r"\lambda", "lambd": r"\lambda_\eta", "momentum": r"\mu", "dampening": r"\tau",
     "momentum_decay": r"\psi", "mu_product": r"\Pi_\mu", "eta1": r"\eta^-", "eta2": r"\eta^+",
     "step_size1": r"s^{\min}", "step_size2": r"s^{\max}", "delta": r"\Delta", "difference": r"\Delta",
-    "beta2_decay": r"\tau", "least": r"\epsilon_1^2", "weight": "w", "weight_sum": "W", "h_k": "h^k",
+    "beta2_decay": r"\tau", "eps1_squared": r"\epsilon_1^2", "weight": "w", "weight_sum": "W", "h_k": "h^k",
 }  # fmt: skip
 GREEK = {"alpha", "beta", "eta", "gamma", "kappa", "mu", "rho"}
 SUFFIXES = {"hat": r"\hat {0}", "avg": r"\bar {0}", "prev": "{0}_{{t-1}}", "next": "{0}_{{t+1}}", "t": "{0}_t"}
 SUFFIXES |= {"max": r"{0}^{{\max}}", "inf": r"{0}_\infty"}
 
 _OPERATORS = {ast.Add: "add", ast.Sub: "subtract", ast.Mult: "multiply", ast.Div: "divide", ast.Pow: "power"}
-_CALLS = {"sqrt": "sqrt", "abs": "absolute"}
+_OPERATORS |= {ast.FloorDiv: "floor_divide", ast.Mod: "remainder"}
+_CALLS = {"sqrt": "sqrt", "abs": "absolute", "maximum": "maximum", "minimum": "minimum", "sign": "sign"}
+_SHOWN: dict[str, tuple[str, tuple[int, ...]]] = {word: (row.latex, row.binds) for word, row in VOCABULARY.items()} | {
+    "floor_divide": (r"\left\lfloor \frac{{{0}}}{{{1}}} \right\rfloor", (ATOM, SUM, SUM)),
+    "remainder": (r"{0} \bmod {1}", (CONDITION, PRODUCT, POWER)),
+}
+"""The LaTeX of each operation of arrays or of numbers, and how strongly it and its arguments hold together."""
 
 
-def latex(algorithm: Plan | type, /, **settings: Any) -> str:
+def latex(algorithm: Plan | type[Any], /, **settings: Any) -> str:
     """The steps of an optimizer with these settings, as an `aligned` environment of LaTeX.
 
-    algorithm: a class of optimizers that has a formula, or a Plan; of stages, one after the other.
+    algorithm: a class of optimizers that has a formula, or a Plan; of stages, one after the other. A last line says
+        what is computed beside the formulas.
     settings: of the class; also what its formula takes beside them: `t`, the number of the step (default 1000, when
         what changes after the first steps has changed), `first`, and the numbers it keeps.
 
     Raises TypeError for a class without a formula, and whatever the class raises for its settings.
     """
-    plan = algorithm if isinstance(algorithm, Plan) else plan_of(algorithm, **settings)[0]
-    lines = (" ".join(equation) for one in plan.plans for equation in _Writer(one).equations())
+    if isinstance(algorithm, Plan):
+        plan, beside = algorithm, ""
+    else:
+        plan, beside = plan_of(algorithm, **settings)[0], algorithm.between_latex
+    lines = [" ".join(equation) for one in plan.plans for equation in _Writer(one).equations()]
+    lines += [rf"&\text{{with }} {beside}"] * bool(beside)
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}\n"
 
 
@@ -140,7 +151,7 @@ def _number(value: float) -> str:
 def _binds(term: Term) -> int:
     if isinstance(term, str):
         return POWER if "^" in term else ATOM
-    return POWER if term[0] == "power" else VOCABULARY[term[0]].binds[0]
+    return POWER if term[0] == "power" else _SHOWN[term[0]][1][0]
 
 
 def _text(term: Term, least: int = CONDITION) -> str:
@@ -155,8 +166,8 @@ def _text(term: Term, least: int = CONDITION) -> str:
     elif term[0] == "where":
         text = _cases(term)
     else:
-        word = VOCABULARY[term[0]]
-        text = word.latex.format(*(_text(a, b) for a, b in zip(term[1:], word.binds[1:], strict=True)))
+        form, (_, *binds) = _SHOWN[term[0]]
+        text = form.format(*(_text(a, b) for a, b in zip(term[1:], binds, strict=True)))
     return text if _binds(term) >= least else f"({text})" if "\\frac" not in text else f"\\left({text}\\right)"
 
 

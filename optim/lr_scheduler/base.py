@@ -256,12 +256,14 @@ class Chainable(LRScheduler, Factor):
 
 
 def checked_optimizer(name: str, optimizer: Any) -> Optimizer:
+    """`optimizer`; raises TypeError where it is none."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"{name}: optimizer must be an Optimizer, got a {type(optimizer).__name__}")
     return optimizer
 
 
 def checked_epoch(name: str, value: Any) -> int:
+    """A whole number from -1 on."""
     value = number(name, value)
     if not -1 <= value < float("inf") or value != int(value):
         raise ValueError(f"{name} must be a whole number from -1, got {value!r}")

@@ -23,6 +23,8 @@ class WarmRestarts(Factor):
     T_mult: a whole number from 1. Default 1.
     eta_min: η_min, any number. Default 0.
 
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
+
     Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), equation 5.
 
     >>> WarmRestarts(T_0=2, T_mult=2).at(range(7)).round(3).tolist()
@@ -182,6 +184,8 @@ class Cyclic(_Triangles):
     gamma: γ ≥ 0. Default 1.
     scale_fn: a function that gives the scale instead of the mode. Default None.
     scale_mode: what scale_fn is called with: "cycle", 1, 2, …, or "iterations", the step t. Default "cycle".
+
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), sections 3.1 and 3.2.
 
@@ -347,6 +351,8 @@ class OneCycle(_Phases):
     div_factor: d > 0. Default 25.
     final_div_factor: D > 0. Default 1e4.
     three_phase: down to max/d in as many steps as up, and from there to the end. Default False.
+
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates"
     (2018), section 2, with three phases; with two as in fastai.

@@ -18,6 +18,8 @@ class Step(Factor):
     step_size: s, a whole number from 1.
     gamma: γ ≥ 0. Default 0.1.
 
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
+
     >>> Step(step_size=30).at([0, 29, 30, 60]).round(3).tolist()
     [1.0, 1.0, 0.1, 0.01]
     """
@@ -57,6 +59,8 @@ class MultiStep(Factor):
     milestones: whole numbers from 0; one that stands twice counts twice.
     gamma: γ ≥ 0. Default 0.1.
 
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
+
     >>> MultiStep(milestones=[30, 80]).at([0, 30, 79, 80]).round(3).tolist()
     [1.0, 0.1, 0.1, 0.01]
     """
@@ -90,6 +94,8 @@ class Constant(Factor):
     factor: in [0, 1]. Default 1/3.
     total_iters: a whole number from 0. Default 5.
 
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
+
     >>> Constant(factor=0.5, total_iters=2).at([0, 1, 2]).tolist()
     [0.5, 0.5, 1.0]
     """
@@ -121,6 +127,8 @@ class Linear(Factor):
     start_factor: a, in [0, 1]. Default 1/3.
     end_factor: b, in [0, 1]. Default 1.
     total_iters: n, a whole number from 0; 0 is b at once. Default 5.
+
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     >>> Linear(start_factor=0.5, total_iters=4).at(range(6)).tolist()
     [0.5, 0.625, 0.75, 0.875, 1.0, 1.0]
@@ -160,6 +168,8 @@ class Exponential(Factor):
 
     gamma: γ ≥ 0.
 
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
+
     >>> Exponential(gamma=0.5).at(range(4)).tolist()
     [1.0, 0.5, 0.25, 0.125]
     """
@@ -186,6 +196,8 @@ class Polynomial(Factor):
 
     total_iters: n, a whole number from 0; 0 is the end at once. Default 5.
     power: p ≥ 0. Default 1.
+
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     >>> Polynomial(total_iters=4, power=2).at(range(6)).tolist()
     [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
@@ -219,6 +231,8 @@ class CosineAnnealing(Factor):
 
     T_max: T > 0, steps from base to η_min.
     eta_min: η_min, any number. Default 0.
+
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (2017), equation 5, without
     restarts.

@@ -19,6 +19,9 @@ class Lambda(Factor):
 
     lr_lambda: a function of the step.
 
+    Raises TypeError for what is no function, and at a step where it returns no number; ValueError where that is not
+    finite.
+
     >>> Lambda(lambda t: 1 / (1 + t)).at([0, 1, 3]).tolist()
     [1.0, 0.5, 0.25]
     """
@@ -36,6 +39,9 @@ class Multiplicative(Factor):
     """f(t) = λ(1)·λ(2)·…·λ(t).
 
     lr_lambda: λ, a function of the step.
+
+    Raises TypeError for what is no function, and at a step where it returns no number; ValueError where that is not
+    finite.
 
     >>> Multiplicative(lambda t: t / (t + 1)).at([0, 1, 3]).tolist()
     [1.0, 0.5, 0.25]
@@ -75,7 +81,9 @@ class _FunctionLR(LRScheduler):
 class LambdaLR(_FunctionLR):
     """lr = base_lr·lr_lambda(t), as in torch; see Lambda and LRScheduler.
 
-    lr_lambda: a function of the epoch, or a list of one for each group. Schedules are such functions.
+    lr_lambda: a function of the epoch, or a list of one for each group. Schedules are such functions; all numbers in
+        them are factors of the lr then: of `CosineAnnealing(T_max=10, eta_min=0.1)` the last is a tenth of it, where
+        SettingScheduler and CosineAnnealingLR end at an lr of 0.1.
 
     lr is set anew at every step: what was edited from outside is dropped. Functions are not saved; a callable object
     is, by its attributes. Unlike torch's, a built-in function does not make `state_dict` fail.

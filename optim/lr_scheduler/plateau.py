@@ -100,6 +100,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     @property
     def in_cooldown(self) -> bool:
+        """Whether it still waits after the last reduction."""
         return self.cooldown_counter > 0
 
     def _is_better(self, current: float) -> bool:

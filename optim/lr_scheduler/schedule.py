@@ -55,8 +55,18 @@ class Schedule(Checked):
     __call__ = at
 
     def then(self, other: Schedule | float, at: float) -> Schedule:
-        """This schedule before step `at`; from there on `other`, which counts its steps from `at`."""
-        return Sequence(self, as_schedule(other), at)
+        """This schedule before step `at`; from there on `other`, which counts its steps from `at`.
+
+        A number as `other`, as in + and *, and an `eta_min`, are values on the scale of `base`: of the setting itself
+        in SettingScheduler, whose base is what the group had (an lr of 0.5); factors of it in LambdaLR, whose base is 1
+        (half of the lr).
+
+        >>> from optim.lr_scheduler import Constant
+        >>> schedule = Constant(1.0, total_iters=0).then(0.5, at=2)
+        >>> schedule.at(range(4), base=0.1).tolist(), schedule.at(range(4)).tolist()
+        ([0.1, 0.1, 0.5, 0.5], [1.0, 1.0, 0.5, 0.5])
+        """
+        return Then(self, as_schedule(other), at)
 
     def __add__(self, other: Schedule | float) -> Schedule:
         return Sum(self, as_schedule(other))
@@ -101,10 +111,11 @@ class Fixed(Schedule):
 
 
 def as_schedule(given: Schedule | float) -> Schedule:
+    """A number as the schedule that has it at every step."""
     return given if isinstance(given, Schedule) else Fixed(given)
 
 
-class Sequence(Schedule):
+class Then(Schedule):
     """first(t) for t < start, second(t - start) from there on: `first.then(second, at=start)`."""
 
     _ranges = {"first": function, "second": function, "start": NONNEGATIVE}

@@ -19,7 +19,7 @@ class SettingScheduler(LRScheduler):
     The setting is set anew at every step: what was edited from outside is dropped. base_lrs and get_last_lr are the
     setting's values. The schedule is saved by its attributes. Not in torch. See LRScheduler for the rest.
 
-    Raises TypeError for what is no schedule, ValueError for a setting that a group doesn't have.
+    Raises TypeError for what is no schedule, ValueError for a setting, or a place in one, that a group doesn't have.
 
     >>> import minigrad as mg, optim
     >>> from optim.lr_scheduler import Linear, SettingScheduler
@@ -58,12 +58,12 @@ class SettingScheduler(LRScheduler):
         return [self.schedule.at(self.last_epoch, base) for base in self.base_lrs]
 
     def _get(self, group: dict[str, Any], setting: str) -> float:
-        value = group.get(setting)
-        if self._place is not None and isinstance(value, tuple):
-            if not -len(value) <= self._place < len(value):
-                raise ValueError(f"SettingScheduler: {setting!r} is {value}, which has no place {self._place}")
-            return super()._get({setting: value[self._place]}, setting)
-        return super()._get(group, setting)
+        if self._place is None or setting not in group:
+            return super()._get(group, setting)
+        value = group[setting]
+        if not isinstance(value, tuple | list) or not -len(value) <= self._place < len(value):
+            raise ValueError(f"SettingScheduler: {setting!r} is {value}, which has no place {self._place}")
+        return super()._get({setting: value[self._place]}, setting)
 
     def _set(self, group: dict[str, Any], value: float) -> None:
         if self._place is None:

@@ -160,6 +160,8 @@ class InverseSquareRoot(Factor):
 
     The paper's lr is 1/√(d·w) times f, where d is the width of its model; here the base lr is the highest.
 
+    Raises TypeError for settings of a wrong type, ValueError for those out of range.
+
     Source: Vaswani et al., "Attention Is All You Need" (2017), equation 3; known as Noam.
 
     >>> InverseSquareRoot(warmup_steps=4).at([0, 1, 2, 3, 15]).tolist()

@@ -44,13 +44,15 @@ def test_the_same_seed_gives_the_same_weights():
 def test_mixed_devices(call):
     a, b = mg.tensor(np.ones((2, 2)), device="cuda", requires_grad=True), mg.tensor(np.ones((2, 2)))
     for pair in ((a, b), (b, a)):
-        with pytest.raises((TypeError, ValueError), match=r"(add|matmul|concatenate): .*(cuda:0.*cpu|cpu.*cuda:0)"):
+        with pytest.raises(
+            (TypeError, ValueError), match=r"(add|matmul|concatenate): expected arrays on one .*cpu and cuda:0"
+        ):
             call(*pair)
 
 
 def test_a_model_and_a_batch_on_two_devices():
     model = nn.Sequential(nn.Linear(2, 3, device="cuda"))
-    with pytest.raises((TypeError, ValueError), match=r"linear: .*(cuda:0.*cpu|cpu.*cuda:0)"):
+    with pytest.raises((TypeError, ValueError), match=r"linear: expected arrays on one device, not on cpu and cuda:0"):
         model(mg.tensor(np.ones((1, 2), np.float32)))
 
 

@@ -158,8 +158,8 @@ def test_norms_of_complex_numbers(name):
 @pytest.mark.parametrize(
     ("name", "kernels"),
     [
-        ("LAMB", ["lamb_direction", "sums_of_chunks", "sums_of_arrays", "lamb"]),
-        ("LARS", ["sums_of_chunks", "sums_of_arrays", "lars"]),
+        ("LAMB", ["lamb_direction_kernel", "sums_of_chunks", "sums_of_arrays", "lamb_kernel"]),
+        ("LARS", ["sums_of_chunks", "sums_of_arrays", "lars_kernel"]),
     ],
 )
 def test_launches_do_not_grow_with_the_number_of_tensors(simulated, name, kernels):

@@ -13,7 +13,7 @@ import optim
 from minigrad import backend
 from optim.elementwise import ElementwiseOptimizer
 from optim.formula import execution
-from optim.formula.execution import executor
+from optim.formula.executions import executor
 from tests.optim.table import PUBLIC, ROWS
 from tests.optim.test_bits import bits, values
 from tests.optim.variants import variants

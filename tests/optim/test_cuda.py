@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import importlib.util
 import re
@@ -16,8 +15,8 @@ import numpy as np
 import pytest
 
 from minigrad.backend import EXACT
-from optim.formula import compiled, cuda, execution
-from optim.formula.execution import executor
+from optim.formula import compiled, cuda, execution, formula
+from optim.formula.executions import executor
 
 from .test_bits import bits, values
 from .variants import formulas, variants
@@ -170,7 +169,7 @@ class DeviceArray(np.ndarray):
 
     @property
     def device(self):
-        return contextlib.nullcontext()
+        return SimpleNamespace(use=lambda: None)
 
 
 @pytest.fixture
@@ -297,7 +296,18 @@ def test_every_kernel_compiles_without_fused_or_approximate_arithmetic(nvrtc, dt
         text = ptx(nvrtc, cuda.source(variant.plan, dtype), EXACT)
         assert not re.findall(r"fma\.|\.approx|\.full|\.ftz", text), variant.name
         assert "__local_depot" not in text, f"{variant.name}: the parameter is copied"
-        assert f".entry {variant.plan.name}(" in text
+        assert f".entry {variant.plan.name}_kernel(" in text
+
+
+@formula
+def exp(p, g, *, lr):
+    p = p - lr * g
+    return p
+
+
+def test_a_formula_may_have_the_name_of_a_function_of_cuda(nvrtc):
+    plan, _ = exp.plan((0.5,))
+    assert ".entry exp_kernel(" in ptx(nvrtc, cuda.source(plan, np.float32), EXACT)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

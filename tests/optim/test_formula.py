@@ -1,6 +1,10 @@
 """Formulas: what they may not contain, when they are traced again, and what their plans do."""
 
+import importlib
+import keyword
 import math
+import re
+import sys
 import traceback
 from types import SimpleNamespace
 
@@ -9,9 +13,24 @@ import pytest
 
 import minigrad as mg
 from optim.adam import adam
-from optim.formula import Formula, Scalar, absolute, blocked, compiled, execution, maximum, minimum, sqrt, where
-from optim.formula.execution import executor
+from optim.formula import (
+    Formula,
+    Scalar,
+    absolute,
+    blocked,
+    compiled,
+    cuda,
+    execution,
+    maximum,
+    minimum,
+    sign,
+    sqrt,
+    where,
+)  # fmt: skip
+from optim.formula.executions import executor
 from optim.sgd import sgd
+
+from .variants import variants
 
 EXECUTIONS = ["eager", "blocked", "numba"]
 executions = pytest.mark.parametrize("name", EXECUTIONS)
@@ -335,6 +354,175 @@ def test_what_a_formula_may_not_do(algorithm):
 def test_the_reason_is_said(algorithm, words):
     with refused(words):
         traced(algorithm, lr=0.5)
+
+
+REFUSALS = {
+    "p - lr * (g @ g)": "f: can't record @; arrays have",
+    "p - lr * (2 @ g)": "f: can't record @; arrays have",
+    "p - lr * (g % 2)": "f: can't record %; arrays have",
+    "p - lr * (2 // g)": "f: can't record //; arrays have",
+    "p - lr * divmod(g, 2)": "f: can't record //; arrays have",
+    "p - lr * 2**g": "f: can't record a power with an array as the exponent; arrays have",
+    "p - lr**g": "f: can't record a power with an array as the exponent; arrays have",
+    "p - lr * round(g)": r"f: can't record round\(\); arrays have",
+    "p - lr * (g << 1)": "f: can't record a shift; arrays have",
+    "p - lr * g[0]": "f: works element by element; .*several formulas",
+    "p - lr * sum(g)": "f: works element by element; .*several formulas",
+    "p - lr * len(g)": "f: works element by element; .*several formulas",
+    "where((g > 0) & (p > 0), p, g)": "f: conditions .* nest them",
+    "where(~(g > 0), p, g)": "f: conditions .* nest them",
+    "p - round(lr) * g": r"f: can't record round\(\); hyperparameters have",
+    "p - (lr @ 2) * g": "f: can't record @; hyperparameters have",
+    "p - (lr & 1) * g": "f: can't record & .*; hyperparameters have",
+    "p - lr[0] * g": "f: can't record taking a part; hyperparameters have",
+    "p - sum(lr) * g": "f: can't record taking a part; hyperparameters have",
+    "p - lr.real * g": r"f: works element by element.*\.real",
+    "p - lr * 'a' * g": r"f: `\*` takes arrays and numbers, got a str \('a'\)",
+    "p - (None - lr) * g": r"f: `-` takes arrays and numbers, got a NoneType \(None\)",
+    "where(lr > 0, p, g)": "f: where chooses by elements of arrays",
+    "where(True, p, g)": "f: where chooses by elements of arrays",
+}
+"""The right side of `p = ...`, and what is said of it."""
+
+
+def formula_of(line, tmp_path, monkeypatch, parameters="p, g, *, lr"):
+    """A formula f with this right side of `p = ...`, in a file of its own."""
+    imports = "from optim.formula import absolute, formula, lerp, maximum, minimum, sign, sqrt, where"
+    (tmp_path / "one_formula.py").write_text(
+        f"{imports}\n\n@formula\ndef f({parameters}):\n    p = {line}\n    return p\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "one_formula", raising=False)
+    importlib.invalidate_caches()
+    return importlib.import_module("one_formula").f
+
+
+@pytest.mark.parametrize("line", REFUSALS)
+def test_what_is_no_word_is_refused_with_what_to_use(line, tmp_path, monkeypatch):
+    with refused(f"formula {REFUSALS[line]}"):
+        traced(formula_of(line, tmp_path, monkeypatch), lr=0.5)
+
+
+NUMBERS = {
+    "sign(lr)": lambda lr, t: (lr > 0) - (lr < 0),
+    "maximum(lr, 0.1)": lambda lr, t: max(lr, 0.1),
+    "minimum(1.0, lr)": lambda lr, t: min(1.0, lr),
+    "maximum(lr, t)": lambda lr, t: max(lr, t),
+    "absolute(lr)": lambda lr, t: abs(lr),
+    "lerp(lr, 2.0, 0.25)": lambda lr, t: lr + 0.25 * (2.0 - lr),
+    "t % 3": lambda lr, t: t % 3,
+    "t // 3": lambda lr, t: t // 3,
+    "7 % t": lambda lr, t: 7 % t,
+    "7 // t": lambda lr, t: 7 // t,
+    "lr % 0.3": lambda lr, t: lr % 0.3,
+    "lr // 0.3": lambda lr, t: lr // 0.3,
+}
+
+
+@pytest.mark.parametrize("name", EXECUTIONS)
+@pytest.mark.parametrize("text", NUMBERS)
+def test_functions_of_numbers_are_computed_on_the_host_in_float64(text, name, tmp_path, monkeypatch):
+    algorithm = formula_of(f"p - {text} * g", tmp_path, monkeypatch, "p, g, *, lr, t")
+    g = np.array([1.0, -3.0], np.float32)
+    for lr, t in ((0.7, 1), (-1.3, 4), (0.0, 5), (1e-30, 7)):
+        values = lr, t
+        p = np.array([1 / 3, 2.0], np.float32)
+        with execution(name):
+            plan, constants = algorithm.plan(values)
+            kernel, prepare = executor(algorithm, plan, p)
+        expected = p - NUMBERS[text](lr, t) * g
+        kernel(p, g, prepare(values, constants))
+        assert p.dtype == np.float32 and p.tobytes() == expected.tobytes(), (lr, t)
+
+
+def test_functions_of_numbers_that_are_not_finite():
+    assert math.isnan(maximum(math.nan, 1.0)) and math.isnan(minimum(math.nan, 1.0))
+    assert (maximum(math.inf, 1.0), minimum(-math.inf, 1.0), sign(math.nan), sign(-math.inf)) == (
+        math.inf, -math.inf, 0, -1
+    )  # fmt: skip
+
+
+def test_functions_of_numbers_keep_pythons_type():
+    """An array of shape () in float64 would turn float32 parameters into float64."""
+    assert [type(x) for x in (maximum(0.5, 0.1), minimum(2, 1), sign(-0.5))] == [float, int, int]
+
+
+def test_a_quotient_of_numbers_by_zero_raises_before_anything_changed(tmp_path, monkeypatch):
+    algorithm = formula_of("p - t % lr * g", tmp_path, monkeypatch, "p, g, *, lr, t")
+    with pytest.raises(ZeroDivisionError):
+        algorithm.plan((0.0, 1))
+
+
+# --- names
+
+
+IDENTIFIER = re.compile(r"(?<![.\w])[A-Za-z]\w*")
+
+
+def identifiers(plan):
+    """The names that generated code has beside those of the formula, but for members of a struct and directives."""
+    own = {*plan.arrays, *(f"{a}_" for a in plan.arrays), *(f"{a}_of" for a in plan.arrays)}
+    kernel = cuda.source(plan, np.float32)
+    texts = [blocked.source(plan)[0], compiled.source(plan), cuda.c_source(plan, np.float32)]
+    texts += [cuda.source(plan, np.float64).partition("struct")[0], "struct Group" + kernel.partition("};")[2]]
+    lines = [re.sub(r"//.*|'\w*'|\"\w*\"", "", line) for text in texts for line in text.splitlines()]
+    found = {name for line in lines if not line.lstrip().startswith("#") for name in IDENTIFIER.findall(line)}
+    defined = {name for line in lines if line.startswith("#define") for name in IDENTIFIER.findall(line)[1:]}
+    return (found | defined) - own - {plan.name, cuda.name_of(plan)} - set(keyword.kwlist)
+
+
+def test_no_array_can_have_a_name_of_the_code_that_is_made():
+    names = set().union(*(identifiers(variant.plan) for variant in variants()))
+    assert {"multiply", "copyto", "real", "zero", "T", "SQRT", "threadIdx", "long", "range"} <= names
+    for name in sorted(names | {"short", "square", "_c0", "_i", "__global__"}):
+        with refused(f"formula f: {name} is a name that the code"):
+            Formula(function_of("f", ["p", "g", name]))
+
+
+def function_of(name, arrays, hyperparameters=("lr",)):
+    scope = {}
+    exec(f"def {name}({', '.join(arrays)}, *, {', '.join(hyperparameters)}):\n    pass\n", scope)
+    return scope[name]
+
+
+@pytest.mark.parametrize("names", [("p", "g", "p_"), ("p", "g", "m", "m_of"), ("p", "g", "m_", "m")])
+def test_no_array_can_have_the_name_of_anothers_element(names):
+    with refused("formula f: (p_|m_|m_of) is a name that the code"):
+        Formula(function_of("f", names))
+
+
+@pytest.mark.parametrize("name", ["_c0", "sqrt", "inf", "nan", "bool", "abs", "maximum"])
+def test_no_hyperparameter_can_have_a_name_of_the_hosts_part(name):
+    with refused(f"formula f: {name} is a name that the code"):
+        Formula(function_of("f", ["p", "g"], [name]))
+
+
+@formula
+def add(p, g, v_, of, *, lambda_, long):
+    v_ = v_ * v_ + g
+    p = p + v_ * lambda_ * long + of
+    return p, v_
+
+
+@formula
+def multiply(p, g, v_, of, *, lambda_, long):
+    v_ = v_ * v_ + g
+    p = p + v_ * lambda_ * long + of
+    return p, v_
+
+
+@formula
+def exp(p, g, v_, of, *, lambda_, long):
+    v_ = v_ * v_ + g
+    p = p + v_ * lambda_ * long + of
+    return p, v_
+
+
+@executions
+@pytest.mark.parametrize("algorithm", [add, multiply, exp], ids=lambda algorithm: algorithm.name)
+def test_a_formula_may_be_called_as_a_function_that_it_uses(algorithm, name):
+    p, _, v, _ = run(algorithm, name, [1.0], [2.0], [3.0], [4.0], lambda_=0.5, long=2.0)
+    assert (p.tolist(), v.tolist()) == ([16.0], [11.0])
 
 
 def test_an_error_inside_a_formula_points_to_its_line():

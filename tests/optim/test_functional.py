@@ -14,7 +14,7 @@ import minigrad as mg
 import nn
 import optim
 from optim.elementwise import ElementwiseOptimizer
-from optim.formula import formula
+from optim.formula import Scalar, formula
 from optim.functional import State, pure
 from tests.strict_array import DEVICE, StrictArray
 
@@ -99,7 +99,7 @@ def test_bits_of_the_in_place_form(name, data):
 SETTINGS = {
     "lr": 0.05, "eps": 0.01, "weight_decay": 0.1, "momentum": 0.8, "dampening": 0.3, "lr_decay": 0.1,
     "initial_accumulator_value": 0.2, "momentum_decay": 0.1, "lambd": 0.1, "alpha": 0.7, "t0": 2.5, "rho": 0.8,
-    "warmup_steps": 3.5, "r": 0.5, "weight_lr_power": 1.5, "d0": 0.02, "d_coef": 1.3, "growth_rate": 1.4, "beta3": 0.85,
+    "warmup_steps": 4, "r": 0.5, "weight_lr_power": 1.5, "d0": 0.02, "d_coef": 1.3, "growth_rate": 1.4, "beta3": 0.85,
     "trust_coefficient": 0.3, "etas": (0.6, 1.3), "step_sizes": (0.02, 0.11), "betas": (0.8, 0.9, 0.95),
 }  # fmt: skip
 """A value for every number that an algorithm takes, at which it matters."""
@@ -164,7 +164,7 @@ def reached(functions, chosen, params, steps, create_graph=True):
 
 
 def traced(chosen):
-    """Every number as a Tensor that wants a gradient; and how to put another number in the place of each."""
+    """Every number but counts as a Tensor that wants a gradient; and how to put another number in the place of each."""
 
     def tensor(value):
         return mg.tensor(float(value), dtype="float64", requires_grad=True)
@@ -174,7 +174,7 @@ def traced(chosen):
         if isinstance(value, tuple):
             wanted[key] = tuple(map(tensor, value))
             places |= {(key, i): member for i, member in enumerate(wanted[key])}
-        elif not isinstance(value, bool):
+        elif not isinstance(value, int):
             wanted[key] = places[key, None] = tensor(value)
     return {**chosen, **wanted}, places
 
@@ -536,6 +536,72 @@ def test_errors():
     _, state = adam.update([x], [g], state)
     with pytest.raises(ValueError, match=r"Adam.update: state 'exp_avg' of shape \(2,\) float32 on cpu for a param"):
         adam.update([mg.tensor([1.0])], [mg.tensor([1.0])], state)
+
+
+def test_arrays_of_ones_own_may_have_any_name():
+    """Those that LARS, LAMB and Prodigy compute beside their formulas mean nothing for another class."""
+
+    @formula
+    def named(p, g, kappa, d, travelled, u, s, *, lr):
+        kappa = kappa + g
+        d = d + kappa
+        travelled = 2 * d
+        p = p - lr * travelled
+        return p, kappa, d, travelled
+
+    class Named(ElementwiseOptimizer):
+        formula = named
+        state_keys = {name: name for name in ("kappa", "d", "travelled", "u", "s")}
+
+        def __init__(self, params, lr=0.5):
+            super().__init__(params, {"lr": lr})
+
+    p = nn.Parameter(np.array([1.0, 2.0]))
+    optimizer, functions = Named([p]), pure(Named)
+    x, g = mg.tensor(p.numpy().copy(), requires_grad=True), mg.tensor(np.array([0.5, -1.0]))
+    params, state = [x], functions.init([x])
+    for _ in range(3):
+        p.grad = g
+        optimizer.step()
+        params, state = functions.update(params, [g], state)
+    assert params[0].numpy().tolist() == p.numpy().tolist() and state.shared == {}
+    assert {key: a.numpy().tolist() for key, a in state.each[0].items() if key in optimizer.state[p]} == {
+        key: a.tolist() for key, a in optimizer.state[p].items()
+    }
+
+
+def test_a_step_of_ones_own_between_formulas():
+    """What `between` and `shared` give makes a class with an `update` differentiable."""
+
+    @formula
+    def scaled(p, g, size: Scalar, *, lr):
+        p = p - lr * size * g
+        return p
+
+    class Scaled(ElementwiseOptimizer):
+        formula = scaled
+        scratch = ("size",)
+        reduces = True
+
+        def __init__(self, params, lr=0.5):
+            super().__init__(params, {"lr": lr})
+
+        def between(self, formula, given, group):
+            return {"size": group["count"] * given["g"].sum()}
+
+        def shared(self, group):
+            return {"count": 1}
+
+        def shared_next(self, group, stepped):
+            return {"count": group["count"] + len(stepped)}
+
+    functions = pure(Scaled)
+    x = mg.tensor(np.array([1.0, 2.0]), requires_grad=True)
+    params, state = functions.update([x, x], [x, None], functions.init([x, x]))
+    assert (params[0].tolist(), state.shared) == ([1 - 0.5 * 3, 2 - 0.5 * 3 * 2], {"count": 2})
+    params, state = functions.update([x, x], [x, x], state)
+    assert (params[0].tolist(), state.shared) == ([1 - 0.5 * 2 * 3, 2 - 0.5 * 2 * 3 * 2], {"count": 4})
+    assert mg.grad(params[0].sum(), x).tolist() == [1 - 2 * 3, 1 - 2 * 3]  # of Σx - (Σx)²
 
 
 def test_a_class_of_ones_own():

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -92,6 +93,29 @@ def test_one_step_solves_a_convex_quadratic(seed, n):
     assert report.inner == CONVERGED
     assert report.evaluations == 2
     assert report.ratio == pytest.approx(1.0, rel=1e-6)
+
+
+@pytest.mark.parametrize("max_radius", [1000.0, 0.25])
+def test_the_report_has_the_radius_of_the_next_step(max_radius):
+    """Whether a point was accepted, none was lower, or nothing was tried."""
+    x = mg.tensor([1.0, 2.0], dtype="float64", requires_grad=True)
+    optimizer = optim.NewtonCG([x], max_radius=max_radius)
+    start = min(1.0, max_radius)
+
+    def alone():
+        """A loss that is finite here and nowhere else."""
+        here = x.numpy().copy()
+        return lambda: (x * x).sum() + (0 if np.array_equal(x.numpy(), here) else math.nan)
+
+    optimizer.step(alone())
+    assert (optimizer.report.stopped, optimizer.report.radius) == ("no lower point found", start)
+    optimizer.step(lambda: (x * math.nan).sum())
+    assert optimizer.report.radius == start
+    optimizer.step(lambda: (x * x).sum())
+    assert optimizer.report.step_norm and optimizer.report.radius == optimizer.state[x]["radius"]
+    kept = optimizer.report.radius
+    optimizer.step(alone())
+    assert optimizer.report.step_norm == 0 and optimizer.report.radius == kept == optimizer.state[x]["radius"]
 
 
 @quick

@@ -396,7 +396,19 @@ def test_a_step_is_counted_before_the_hooks_after_it():
     [
         (lambda p: optim.Adam(nn.Linear(2, 2)), r"got a Linear; pass its parameters\(\)"),
         (lambda p: optim.Adam({"weight": p}), r"got a str; of a dictionary of parameters, pass values\(\)"),
-        (lambda p: optim.Adam([p], fused=True), r"unknown argument fused; .* by `with optim.execution"),
+        (lambda p: optim.Adam([p], fused=True), r"unknown argument fused; .* by `with optim.execution\(\.\.\.\)`$"),
+        (
+            lambda p: optim.Adam([p], foreach=True, fused=False),
+            r"foreach, fused; [^;]*; [^;]* by `with optim.execution",
+        ),
+        (
+            lambda p: optim.Adam([p], capturable=True),
+            r"unknown argument capturable; [^;]*; minigrad.cuda.capture [^;]*$",
+        ),
+        (
+            lambda p: optim.Adam([p], differentiable=True),
+            r"argument differentiable; [^;]*; optim.functional.pure [^;]*$",
+        ),
         (
             lambda p: optim.Adam([p], lr=mg.tensor(0.1, requires_grad=True)),
             "lr requires a gradient, .* optim.functional",
@@ -891,6 +903,31 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_has_changed(spoil, ste
         other.load_state_dict(saved)
     assert snapshot(other) == before
     take_steps(other, 1)
+
+
+def test_a_state_with_what_no_optimizer_keeps_is_refused():
+    """Whatever other classes keep, or are defined at all."""
+    optimizer = optim.SGD([parameter([1.0])], momentum=0.5)
+    saved = optimizer.state_dict()
+    for extra in ("exp_avg", "of_no_class"):
+        saved["state"] = {0: {"momentum_buffer": np.ones(1), extra: np.ones(1)}}
+        with pytest.raises(ValueError, match=f"has {extra}, which SGD does not keep. Is it of another optimizer"):
+            optimizer.load_state_dict(saved)
+        assert not optimizer.state
+
+
+def test_what_a_subclass_keeps_beside_is_loaded_where_it_says_so():
+    class Counting(optim.SGD):
+        also_kept = ("largest",)
+
+    optimizer = Counting([p := parameter([1.0])], momentum=0.5)
+    take_steps(optimizer, 1)
+    optimizer.state[p]["largest"] = np.array(3.0)
+    other = Counting([q := parameter([1.0])], momentum=0.5)
+    other.load_state_dict(optimizer.state_dict())
+    assert other.state[q]["largest"] == 3.0
+    with pytest.raises(ValueError, match=r"has largest, which SGD does not keep.*`also_kept`"):
+        optim.SGD([parameter([1.0])], momentum=0.5).load_state_dict(optimizer.state_dict())
 
 
 def test_a_group_that_is_refused_changes_nothing():

@@ -92,6 +92,16 @@ def test_no_gradient():
         made(f, lr=0.1)
 
 
+def test_other_names_of_parameter_and_gradient():
+    @formula
+    def f(x, grad, *, lr):
+        x = x - lr * grad
+        return x
+
+    with refused(r"formula f: expected p and g before `\*`, got x, grad$"):
+        made(f, lr=0.1)
+
+
 def test_a_hyperparameter_that_is_no_setting():
     @formula
     def f(p, g, *, lr, foo):

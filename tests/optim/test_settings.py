@@ -64,14 +64,14 @@ CASES = {
     ("ScheduleFreeSGD", "momentum"): FRACTION,
     ("Adan", "betas"): members((0.98, 0.92, 0.99), FRACTION, FRACTION, FRACTION),
     # of one algorithm or of few
-    ("ASGD", "alpha"): FINITE, ("RMSprop", "alpha"): FRACTION, "beta2_decay": numbers(1e-300, 1, -math.inf, math.inf),
+    ("ASGD", "alpha"): FINITE, ("RMSprop", "alpha"): UNIT, "beta2_decay": numbers(1e-300, 1, -math.inf, math.inf),
     "beta3": but(None, FRACTION), "d": numbers(0.5, 0, -1, math.inf), "d0": POSITIVE, "d_coef": POSITIVE,
     "dampening": FINITE, "etas": members((0.5, 1.2), [*each((0.0, 1.0)), *FRACTION], numbers(1.0, 0.5, math.inf)),
     "growth_rate": numbers(0.5, -1, -math.inf), "hessian_power": UNIT, "initial_accumulator_value": NONNEGATIVE,
     "lambd": NONNEGATIVE, "lr_decay": NONNEGATIVE, "momentum_decay": NONNEGATIVE,
     "ns_coefficients": members((3.4445, -4.775, 2.0315), FINITE, FINITE, FINITE), "ns_steps": [(100, 100), *WHOLE],
     "r": NONNEGATIVE, "rho": UNIT, "seed": WHOLE, "step_sizes": members((1e-6, 50.0), POSITIVE, POSITIVE),
-    "t0": FINITE, "trust_coefficient": NONNEGATIVE, "warmup_steps": NONNEGATIVE, "weight_lr_power": NONNEGATIVE,
+    "t0": FINITE, "trust_coefficient": NONNEGATIVE, "warmup_steps": WHOLE, "weight_lr_power": NONNEGATIVE,
     # of those that call the closure again
     "c2": numbers(1e-4, 1.0, -1.0, math.inf), "damping": POSITIVE, "forcing": [(0.0, 0.0), *FRACTION],
     "history_size": FROM_ONE, "max_cg": but(None, FROM_ONE), "max_eval": but(None, WHOLE), "max_iter": WHOLE,

@@ -96,7 +96,7 @@ def test_their_text_is_that_of_one_after_the_other():
         ("eager", "def averaged(m, g, *, beta, t):", "def normed(p, m, size: Scalar, *, lr, weight_decay):"),
         ("blocked", "def averaged(m, g, _constants, _scratch):", "def normed(p, m, size, _constants, _scratch):"),
         ("numba", "def averaged(m, g, _constants):", "def normed(p, m, size, _constants):"),
-        ("cuda", ") averaged(const Group _group)", ") normed(const Group _group)"),
+        ("cuda", ") averaged_kernel(const Group _group)", ") normed_kernel(const Group _group)"),
     ]:
         text = source(Normed, name)
         assert 0 < text.index(first) + 1 < text.index(second)
@@ -109,6 +109,17 @@ def renumbered(p, g, *, lr, mu):
     p = p - lr * g
     mu = mu / 2
     return p, mu
+
+
+def test_they_are_no_function():
+    with pytest.raises(TypeError, match=r"^formula normed: a step is averaged and normed with array code between them"):
+        Normed.formula(np.zeros(1), np.zeros(1))
+
+
+def test_they_say_what_they_are():
+    assert repr(Normed.formula) == "formula normed(p, g, m)"
+    assert repr(averaged) == "formula averaged(m, g)"
+    assert repr(optim.Adam.formula) == "formula adam(p, g, m, v, v_max)"
 
 
 def test_a_number_of_the_state_is_refused():

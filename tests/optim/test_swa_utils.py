@@ -725,3 +725,23 @@ def test_an_average_can_be_pickled(functions):
 def test_what_is_no_model_is_refused(call, message):
     with pytest.raises(TypeError, match=message):
         call()
+
+
+@pytest.mark.parametrize(("name", "key"), [("ASGD", "ax"), ("ScheduleFreeSGD", "x"), ("ScheduleFreeAdamW", "x")])
+def test_the_line_that_evaluates_with_an_optimizers_average(name, key):
+    """As it stands in the docstring; it works before the first step too, and where not all parameters are stepped."""
+    params = [mg.tensor([1.0], requires_grad=True), mg.tensor([2.0], requires_grad=True)]
+    optimizer = getattr(optim, name)(params)
+    (line,) = [line.strip() for line in type(optimizer).__doc__.splitlines() if "swapped(" in line]
+
+    def evaluated():
+        scope = {"optim": optim, "optimizer": optimizer, "params": params, "seen": []}
+        exec(f"{line}\n    seen.extend(p.item() for p in params)", scope)
+        return scope["seen"]
+
+    assert evaluated() == [1.0, 2.0]
+    for _ in range(3):
+        params[0].grad = mg.tensor([0.5])
+        optimizer.step()
+    assert evaluated() == [optimizer.state[params[0]][key].item(), 2.0]
+    assert params[0].item() != 1.0 and optimizer.state_dict()["state"].keys() == {0}

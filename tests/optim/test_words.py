@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import minigrad as mg
 import optim
 from optim.formula import formula, latex, maximum, minimum, sqrt, where
 from optim.formula.words import symbol
@@ -23,7 +24,7 @@ SHOWN = {
     "AdamEpsilonHat": [{"amsgrad": True}],
     "AdaBelief": [{"amsgrad": True}, DECAY],
     "Adan": [{"first": True, "t": 1}, DECAY, {"no_prox": True, **DECAY}],
-    "ASGD": [{"t0": 0, "mu": 0.5}],
+    "ASGD": [{"t0": 0}],
     "Lion": [DECAY],
     "Muon": [{"nesterov": False}],
     "NAdam": [DECOUPLED],
@@ -60,6 +61,39 @@ def test_every_plan_can_be_written_down_and_its_brackets_match():
         text = latex(variant.plan)
         assert text.count("{") == text.count("}") and text.count("(") == text.count(")"), variant.name
         assert not re.search(r"_c\d|_s\d", text), variant.name
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("ASGD", {"t0": 2}), ("ScheduleFreeSGD", {"warmup_steps": 3}), ("ScheduleFreeSGD", {})]
+)
+def test_a_later_step_is_shown_with_the_numbers_that_it_has(name, settings):
+    p = mg.tensor([1.0], requires_grad=True)
+    optimizer = getattr(optim, name)([p], **settings)
+    for t in range(2, 8):
+        p.grad = mg.tensor([0.5])
+        optimizer.step()
+        for key, value in optimizer.numbers_before(optimizer.param_groups[0], t).items():
+            assert value == pytest.approx(optimizer.state[p][key], rel=1e-12), (t, key)
+
+
+def test_what_is_computed_beside_the_formulas_stands_last():
+    for name, cls in ALGORITHMS.items():
+        lines = latex(cls).splitlines()
+        beside = [line for line in lines if line.startswith(r"&\text{with }")]
+        assert beside == lines[-2:-1] if cls.between_latex else not beside, name
+        assert cls.between_latex or (not cls.scratch and not cls.reduces), name
+
+
+@formula
+def parts_of_numbers(p, g, *, lr, t):
+    p = p - (lr * (t % 3)) * g - t // 2 * g - maximum(lr, 0.5) * g
+    return p
+
+
+def test_functions_of_numbers():
+    assert one_line(parts_of_numbers, lr=0.25, t=3) == (
+        r"\theta - \gamma (t \bmod 3) g - \left\lfloor \frac{t}{2} \right\rfloor \, g - \max(\gamma, 0.5) g"
+    )
 
 
 def one_line(function, **hyperparameters):

@@ -126,6 +126,17 @@ def test_zero_over_zero_is_as_in_torch(name):
         np.testing.assert_allclose(a["p"], b["p"], rtol=1e-12)
 
 
+def test_a_mean_that_keeps_nothing_new_is_as_in_torch():
+    """α = 1: v stays 0."""
+    drawn = Walk(
+        [({"alpha": 1.0, "eps": 0.5}, 1)], [np.ones(2)], [[np.array([0.0, 1.0]), np.array([1.0, 0.0])]], [None]
+    )
+    (ours,), (theirs,) = walk("RMSprop", drawn), torch_walk("RMSprop", drawn)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a["p"], b["p"], rtol=1e-12)
+        assert not a["square_avg"].any() and not b["square_avg"].any()
+
+
 def test_torch_ignores_the_start_of_adagrads_groups_and_we_do_not():
     sums = []
     for package, tensor in ((optim, mg.tensor([1.0], dtype="float64")), (torch.optim, torch.ones(1))):

@@ -174,9 +174,18 @@ def test_places_in_a_tuple():
     before = settings_of(optimizer)
     with pytest.raises(ValueError, match=r"SettingScheduler: 'betas' is \(0.9, 0.999\), which has no place 2"):
         SettingScheduler(optimizer, ("betas", 2), Linear())
+    with pytest.raises(ValueError, match=r"SettingScheduler: 'lr' is 0.1, which has no place 0"):
+        SettingScheduler(optimizer, ("lr", 0), Linear())
     with pytest.raises(TypeError, match=r"SettingScheduler: betas must be a number, got \(0.9, 0.999\)"):
         SettingScheduler(optimizer, "betas", Linear())
     assert settings_of(optimizer) == before
+
+
+def test_a_place_in_a_list():
+    optimizer = make_optimizer(cls=optim.Adam)
+    optimizer.param_groups[0]["betas"] = [0.5, 0.75]
+    scheduler = SettingScheduler(optimizer, ("betas", 0), Linear(start_factor=0.5))
+    assert (optimizer.param_groups[0]["betas"], scheduler.base_lrs[0]) == ((0.25, 0.75), 0.5)
 
 
 @pytest.mark.parametrize("epoch", [-1, math.nan, math.inf])

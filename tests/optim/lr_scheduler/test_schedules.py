@@ -161,7 +161,7 @@ def test_words():
     assert repr(Step(30)) == "Step(step_size=30, gamma=0.1)"
     schedule = Step(30).then(0.5, at=3) * 2
     assert repr(schedule) == (
-        "Product(a=Sequence(first=Step(step_size=30, gamma=0.1), second=Fixed(number=0.5), start=3), b=Fixed(number=2))"
+        "Product(a=Then(first=Step(step_size=30, gamma=0.1), second=Fixed(number=0.5), start=3), b=Fixed(number=2))"
     )
 
 
@@ -207,7 +207,7 @@ def test_words():
         (lambda: WarmupStableDecay(5, 5, 9), ValueError, r"total_steps must be at least .*, got 9 for 5 \+ 5"),
         (lambda: WarmupStableDecay(1, 1, 9, decay="x"), ValueError, "decay must be one of 'linear', 'sqrt', 'cos'"),
         (lambda: lr_scheduler.InverseSquareRoot(0), ValueError, "InverseSquareRoot: warmup_steps must be a whole"),
-        (lambda: Step(3).then(Step(3), at=-1), ValueError, "Sequence: start must be in"),
+        (lambda: Step(3).then(Step(3), at=-1), ValueError, "Then: start must be in"),
         (lambda: Step(3) + "1", TypeError, "Fixed: number must be a number, got '1'"),
         (lambda: Step(3) * math.nan, ValueError, "Fixed: number must be in"),
         (lambda: Schedule().at(3), NotImplementedError, r"Schedule has no value\(\)"),

@@ -77,7 +77,7 @@ def executor(formula: Formula, plan: Plan, like: Any) -> tuple[Run, Prepare]:
         )
     if name in ("numba", "cuda") and not (like.dtype.char in "fd" and like.dtype.isnative):
         name = "blocked"
-    key = name, threads, like.dtype, type(like)
+    key = name, threads, like.dtype, type(like), device_of(like)  # where constants and blocks are
     made: tuple[Run, Prepare] | None = plan.kernels.get(key)
     if made is None:
         run: Run

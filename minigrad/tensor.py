@@ -36,6 +36,8 @@ def tensor(data: Any, dtype: DTypeLike | None = None, device: str | None = None,
 def as_array(data: Any) -> Any:
     """The array of a tensor, an array itself, or a new array from numbers: shared where there is one already."""
     array = raw(data)
+    if array.__class__ is np.ndarray:
+        return array
     if not backend.is_array(array):
         return tensor(array).data
     backend.activate(array)

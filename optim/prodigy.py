@@ -290,7 +290,7 @@ def _sums(bindings: list[Binding]) -> tuple[Any, Any]:
 def _total(x: Tensor) -> Any:
     """The sum of all elements: a number, or a Tensor where it is being differentiated."""
     with np.errstate(all="ignore"):
-        total = x.reshape(-1).sum()
+        total = x.ravel().sum()
     return total.astype(np.float64) if total.requires_grad else total.item()
 
 

@@ -80,6 +80,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "Prodigy": {
         'number = float if len(devices) > 1 or devices == {"cpu"} else _in_double': "of several devices, for tests/gpu",
+        "backend.activate(part) -> pass": "of several devices, for tests/gpu",
         "d_hat = d_coef * r / _choose(known, size, 1.0) -> "
         "d_hat = d_coef * r / _choose(known, size, 2.0)": "where the size is 0, d stays",
     },

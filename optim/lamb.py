@@ -50,6 +50,8 @@ class LAMB(ElementwiseOptimizer):
         step: number of updates.
         exp_avg, exp_avg_sq: m and v.
 
+    Norms are taken in the parameter's type: in float32 they are infinite beyond 1e19, and 0 where all is below 1e-23.
+
     Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes" (2020), Algorithm 2

@@ -42,6 +42,8 @@ class LARS(ElementwiseOptimizer):
     State, of each parameter; arrays of its shape and dtype:
         momentum_buffer: b, which lr is part of.
 
+    Norms are taken in the parameter's type: in float32 they are infinite beyond 1e19, and 0 where all is below 1e-23.
+
     Raises TypeError for settings of a wrong type, ValueError for those out of range.
 
     Source: You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks" (2017), equation 6 and Algorithm

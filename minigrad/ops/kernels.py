@@ -90,6 +90,15 @@ def fitting(*arrays: Any) -> bool:
     return together(arrays)
 
 
+_biased_relu = Kernel(
+    "biased_relu",
+    "T *x, const T *bias",
+    """
+        const T sum = x[i] + bias[(unsigned)i % (unsigned)size.columns];
+        x[i] = sum > 0 || sum != sum ? sum : (T)0;
+""",
+)
+
 _where_positive = Kernel("where_positive", "const T *g, const T *a, T *out", "        out[i] = a[i] > 0 ? g[i] : (T)0;")
 
 _cross_entropy = Kernel(
@@ -191,6 +200,11 @@ _dropout_factors = Kernel(
 """,
     before=pcg64.SOURCE,
 )
+
+
+def biased_relu(x: Any, bias: Any) -> None:
+    """x ← max(x + bias, 0) for less than 2³² elements, with an element of the bias for each along the last axis."""
+    _biased_relu(x.size, bias.size, x, x, bias)
 
 
 def where_positive(g: Any, a: Any) -> Any:

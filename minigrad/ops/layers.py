@@ -10,9 +10,31 @@ from minigrad import backend
 from minigrad.ops import kernels
 from minigrad.ops.elementwise import astype, clip, log, log1p, sqrt, where
 from minigrad.ops.index import put
-from minigrad.ops.neural import minus_one_hot, softmax
+from minigrad.ops.linalg import BY_LINEAR, by_rows
+from minigrad.ops.neural import minus_one_hot, softmax, where_positive
 from minigrad.ops.reduce import mean
 from minigrad.tape import Variable, differentiable, explaining, raw
+
+
+@differentiable(*BY_LINEAR)
+def _linear(x, weight, bias):
+    """x · weightᵀ, with the gradients that `linear` has: its bias is added by whatever comes next."""
+    return by_rows(x, weight)
+
+
+@differentiable(where_positive, None)
+def _relu(x, bias):
+    """max(x + bias, 0), in the memory of x."""
+    if x.size < 2**32 and x.shape[-1:] == bias.shape and kernels.fitting(x, bias):
+        kernels.biased_relu(x, bias)
+        return x
+    np.add(x, bias, out=x)
+    return np.maximum(x, 0, out=x)
+
+
+def linear_relu(x, weight, bias) -> Any:
+    """relu(linear(x, weight, bias)) with one launch on a GPU for both what is added and what is cut off."""
+    return _relu(_linear(x, weight, bias), bias)
 
 
 def _standardized(x, axes, eps):

@@ -123,14 +123,23 @@ def ones_beside(g):
     return backend.ones(len(g), raw(g))
 
 
-@differentiable(
+def by_rows(x, weight):
+    """x · weightᵀ of arrays."""
+    return matrix_product(x, weight.T) if x.ndim == 2 else cublas.matmul(x, weight.T)
+
+
+BY_LINEAR = (
     lambda g, weight: matrix_product(g, weight) if g.ndim == 2 else matmul(g, weight),
     lambda g, x: matrix_product(g.T, x) if g.ndim == 2 else matrix_product(rows(g).T, rows(x)),
     lambda g: matrix_product(g.T, ones_beside(g)) if g.ndim == 2 else rows(g).sum(axis=0),
 )
+"""The rules of `linear`: of x, weight and bias."""
+
+
+@differentiable(*BY_LINEAR)
 def linear(x, weight, bias=None):
     """x · weightᵀ + bias in one node: x (..., in), weight (out, in), bias (out,) or None, answer (..., out)."""
-    out = matrix_product(x, weight.T) if x.ndim == 2 else cublas.matmul(x, weight.T)
+    out = by_rows(x, weight)
     if bias is not None:
         run = loops.compiled(loops.add_to_rows, out, bias) if out.ndim == 2 and bias.shape == out.shape[1:] else None
         if run is None:

@@ -18,7 +18,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-def _where_positive(g, ans):
+def where_positive(g, ans):
+    """The rule of relu: g where its answer is positive, else 0."""
     if g.__class__ is np.ndarray:
         run = loops.compiled(loops.where_positive, g, ans)
         if run is not None:
@@ -30,7 +31,7 @@ def _where_positive(g, ans):
     return only_where(ans > 0, g)  # where g · (ans > 0) would make NaN of ∞ · 0
 
 
-@differentiable(_where_positive)
+@differentiable(where_positive)
 def relu(x):
     """max(x, 0); subgradient 0 at 0."""
     run = loops.compiled(loops.relu, x)

@@ -152,3 +152,55 @@ def test_dropout_drops_what_it_drops_on_the_cpu(dtype):
         masks.append([*(d.numpy() for d in drops), gradient.numpy(), mg.default_generator().random(5)])
     for ours, theirs in zip(*masks, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def launched(simulated, model, x):
+    before = len(simulated.launches)
+    model(x)
+    return [name for name, *_ in simulated.launches[before:]].count("biased_relu")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("shape", [(3,), (5, 3), (2, 5, 3), (0, 3)])
+def test_a_linear_layer_with_the_relu_behind_it(dtype, shape):
+    rng = np.random.default_rng(0)
+    weight, bias, x = (rng.normal(size=s).astype(dtype) for s in ((4, 3), (4,), shape))
+    if x.size:
+        x[..., 0].flat[0] = np.nan
+    found = []
+    for device in ("cuda", "cpu"):
+        model = nn.Sequential(nn.Linear(3, 4), nn.ReLU()).to(device=device, dtype=dtype)
+        model.load_state_dict({"0.weight": weight, "0.bias": bias})
+        tensor = mg.tensor(x, device=device, requires_grad=True)
+        y = model(tensor)
+        wanted = [tensor, *model.parameters()]
+        gradients = mg.grad(y, wanted, mg.tensor(np.ones(y.shape, dtype), device=device), create_graph=True)
+        second = mg.grad(sum((g * g).sum() for g in gradients), wanted, allow_unused=True)
+        found.append([y, *gradients, *second])
+    close = {"rtol": 2e-2, "atol": 1e-2} if dtype == np.float16 else CLOSE[dtype]
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            np.testing.assert_allclose(ours.numpy(), theirs.numpy(), **close)
+
+
+def test_what_is_more_than_a_linear_layer_and_a_relu_is_called(simulated, monkeypatch):
+    x = mg.tensor(np.ones((2, 3), np.float32), device="cuda")
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.ReLU(), nn.Linear(4, 4), nn.ReLU()).to("cuda")
+    assert launched(simulated, model, x) == 2
+    seen = []
+    with model[0].register_forward_hook(lambda module, args, answer: seen.append(answer)):
+        assert launched(simulated, model, x) == 1
+    assert len(seen) == 1
+    model[4].forward = lambda x: seen.append(x)
+    assert launched(simulated, model, x) == 0
+    assert len(seen) == 2
+
+    class Scaled(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    assert launched(simulated, nn.Sequential(Scaled(3, 4), nn.ReLU()).to("cuda"), x) == 0
+    assert launched(simulated, nn.Sequential(nn.Linear(3, 4, bias=False), nn.ReLU()).to("cuda"), x) == 0
+    monkeypatch.setattr(nn.ReLU, "forward", lambda self, x: -x)
+    assert launched(simulated, nn.Sequential(nn.Linear(3, 4), nn.ReLU()).to("cuda"), x) == 0
